@@ -30,6 +30,9 @@ def check_streams(pool: Pool, at: Location, findings: Findings) -> None:
             (*at, "resume"),
             "asks another endpoint for the rest, which `retry: {generations: false}` forbids",
         )
+    for key in ("hedge", "resume"):
+        if pool.split is not None and getattr(pool, key) is not None:
+            findings.wrong((*at, key), "does not go with `split`: leave one of them away")
     header = timeouts.first_token_header
     if header is not None and header.floor > header.ceiling:
         findings.wrong(

@@ -9,7 +9,7 @@ from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import P_KEPT_BYTES, P_NOT_RESUMED, RESUME_REFUSALS
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.inspection import Inspection
-from penstock.wire.openai import COMPLETION
+from penstock.wire.openai import ANTHROPIC, COMPLETION
 from penstock.wire.resume.answer_text import AnswerText
 from penstock.wire.resume.events import EventSplitter, split_events
 from penstock.wire.resume.request import Resumption
@@ -19,6 +19,7 @@ from penstock.wire.resume.token_ids import TokenIds
 _COUNTED_BYTES: Final = 4096  # of text, that are counted together
 _ERROR: Final = b'"error"'
 _DONE: Final = b"data: [DONE]\n\n"
+_MESSAGE_STOP: Final = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 
 class Resuming:
@@ -93,7 +94,7 @@ class Resuming:
         if text.done:
             return b""
         if text.finished and (text.told_usage or not self._inspection.wants_usage()):
-            return _DONE
+            return _MESSAGE_STOP if self._api == ANTHROPIC else _DONE
         return None
 
     # --- when it is cut ---------------------------------------------------------------------

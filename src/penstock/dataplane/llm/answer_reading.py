@@ -53,8 +53,10 @@ class AnswerReading(Progress):
         if answered and meter.prompt_tokens >= 0:
             meter.prompt_tokens = max(meter.prompt_tokens - answered, 0)
             meter.cached_tokens = min(meter.cached_tokens, meter.prompt_tokens)
-        if answered and meter.output_tokens >= 0:
+        if meter.output_tokens >= 0:
             meter.output_tokens += answered
+        else:
+            meter.events += answered
 
     def take_held(self) -> bytes:
         """What was held of an answer that goes on no more, as payload."""

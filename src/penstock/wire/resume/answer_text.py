@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from penstock.wire import openai_bodies as bodies
-from penstock.wire.openai import CHAT
+from penstock.wire.openai import ANTHROPIC, CHAT
 from penstock.wire.resume.events import data_of, fields_of, split_events
 
 _PIECES: Final = 256  # of text, before they are put together
@@ -32,7 +32,7 @@ _NAMES: Final = ("id", "created", "model", "system_fingerprint", "service_tier")
 
 
 class AnswerText:
-    """Of one choice of OpenAI's chat or text completions.
+    """Of one choice of OpenAI's chat or text completions, or of Anthropic's messages.
 
     ``problem`` says why the answer cannot be gone on with from here; "" while it can.
     """
@@ -41,7 +41,7 @@ class AnswerText:
         self.problem: str = ""
         self.failure: str = ""  # the error that the stream told in place of the rest
         self.finished: bool = False  # the reason for its end was told
-        self.done: bool = False  # [DONE]
+        self.done: bool = False  # nothing follows: [DONE], or ``message_stop``
         self.told_usage: bool = False
         self.tokens: int = 0  # events that brought text
         self.size: int = 0  # bytes of text kept, as JSON has it
@@ -50,6 +50,7 @@ class AnswerText:
         self.suffix: bytes = b""
         self._api: int = api
         self._key: bytes = b'"content":' if api == CHAT else b'"text":'
+        self._blocks: int = 0  # of Anthropic's content, that began
         self._pieces: list[bytes] = []
         self._stopped: bool = False
 
@@ -106,6 +107,9 @@ class AnswerText:
         if bytes(told.get("error", _NOTHING)) not in _EMPTY:
             self.failure = self.failure or _shown(told["error"])
             return
+        if self._api == ANTHROPIC:
+            self._read_message(event, told)
+            return
         if not self.names:
             self.names = {name: told[name] for name in _NAMES if name in told}
         if bytes(told.get("usage", _NOTHING)) not in _EMPTY:
@@ -115,6 +119,32 @@ class AnswerText:
             self.problem = "it has several choices"
         for choice in choices:
             self._read_choice(event, choice)
+
+    def _read_message(self, event: bytes, told: dict[str, msgspec.Raw]) -> None:
+        kind = bytes(told.get("type", _NOTHING)).strip(b'"')
+        if kind == b"content_block_start":
+            self._blocks += 1
+            block = fields_of(bytes(told.get("content_block", _NOTHING)))
+            if self._blocks > 1:
+                self.problem = "it has several parts"
+            elif bytes(block.get("type", _NOTHING)) != b'"text"':
+                self.problem = "it is no text: a tool is called, or reasoning told"
+            elif bytes(block.get("text", _NOTHING)) not in _EMPTY:
+                self.problem = "its first part begins with text"
+        elif kind == b"content_block_delta":
+            text = bytes(fields_of(bytes(told.get("delta", _NOTHING))).get("text", _NOTHING))
+            if not text.startswith(b'"'):
+                self.problem = "it is no text: a tool is called, or reasoning told"
+                return
+            self._add(text[1:-1])
+            if len(text) > 2:
+                self._learn_form(event, text)
+        elif kind == b"content_block_stop":
+            self.problem = self.problem or "its text has ended, and what follows is not known"
+        elif kind == b"message_delta":
+            self.finished = self.told_usage = True
+        elif kind == b"message_stop":
+            self.done = True
 
     def _read_choice(self, event: bytes, choice: dict[str, msgspec.Raw]) -> None:
         if bytes(choice.get("index", _NOTHING)) not in (b"", b"0"):

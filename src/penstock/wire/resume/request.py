@@ -2,7 +2,8 @@
 
 Chat completions go on from a last message of the assistant, with ``continue_final_message`` and
 without ``add_generation_prompt`` (vLLM, SGLang; llama.cpp takes the same): forgetting either opens
-another turn. Text completions go on from the prompt with the text behind it.
+another turn. Anthropic's messages go on from such a message by themselves. Text completions go on
+from the prompt with the text behind it.
 """
 
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from penstock.wire import openai_bodies as bodies
-from penstock.wire.openai import CHAT, COMPLETION
+from penstock.wire.openai import ANTHROPIC, CHAT, COMPLETION
 
 # Fields that make an answer which its text alone does not continue: the state of a grammar, of
 # several answers, or of their probabilities would be lost.
@@ -56,7 +57,7 @@ class Resumption:
         self.problem: str = ""
         self._api: int = api
         self._asked: dict[str, Any] = {}
-        if api not in (CHAT, COMPLETION):
+        if api not in (CHAT, COMPLETION, ANTHROPIC):
             self.problem = "no way is known to go on with answers of this API"
             return
         try:
@@ -94,6 +95,11 @@ class Resumption:
                 return "the prompt is not given as one text"
             return ""
         choice = asked.get("tool_choice")
+        if self._api == ANTHROPIC and isinstance(choice, dict):
+            choice = choice.get("type")
+        thinking = asked.get("thinking")
+        if isinstance(thinking, dict) and thinking.get("type") != "disabled":
+            return "reasoning is asked for, which would begin anew"
         if choice is not None and choice not in ("auto", "none"):
             return "a tool must be called, whose grammar would be lost"
         if asked.get("audio") is not None:
@@ -126,13 +132,15 @@ class Resumption:
         else:
             messages = list(asked["messages"])
             last = messages[-1]
-            if last.get("role") == "assistant" and asked.get("continue_final_message"):
+            open_before = self._api == ANTHROPIC or asked.get("continue_final_message")
+            if last.get("role") == "assistant" and open_before:
                 messages[-1] = {**last, "content": last["content"] + text}
             else:
                 messages.append({"role": "assistant", "content": text})
             asked["messages"] = messages
-            asked["continue_final_message"] = True
-            asked["add_generation_prompt"] = False
+            if self._api == CHAT:
+                asked["continue_final_message"] = True
+                asked["add_generation_prompt"] = False
         try:
             return msgspec.json.encode(asked)
         except (TypeError, ValueError, UnicodeEncodeError):
@@ -183,7 +191,7 @@ class Resumption:
     def half_stop(self, text: str) -> bool:
         """Whether the text ends with the beginning of something that is to stop it, of which the
         engine may have held back more."""
-        stops = self._asked.get("stop")
+        stops = self._asked.get("stop_sequences" if self._api == ANTHROPIC else "stop")
         if isinstance(stops, str):
             stops = [stops]
         if not isinstance(stops, list):

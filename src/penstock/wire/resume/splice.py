@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from penstock.wire import openai_bodies as bodies
-from penstock.wire.openai import CHAT
+from penstock.wire.openai import ANTHROPIC, CHAT
 from penstock.wire.resume.answer_text import AnswerText
 from penstock.wire.resume.events import data_of, split_events
 
@@ -39,6 +39,8 @@ class Splicer:
             return event
         if not isinstance(told, dict) or told.get("error"):
             return event
+        if self._api == ANTHROPIC:
+            return self._changed_message(event, told)
         choices = told.get("choices")
         usage = told.get("usage")
         if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
@@ -73,6 +75,36 @@ class Splicer:
             else:
                 told.pop(name, None)
         return b"data: %b\n\n" % msgspec.json.encode(told)
+
+    def _changed_message(self, event: bytes, told: dict[str, Any]) -> bytes:
+        kind = told.get("type")
+        if kind in ("message_start", "content_block_start"):
+            return b""  # they were told
+        if kind == "content_block_delta":
+            delta = told.get("delta")
+            text = delta.get("text") if isinstance(delta, dict) else None
+            if text == "":
+                return b""
+            if isinstance(text, str) and self._begun.prefix:
+                shown = msgspec.json.encode(text)[1:-1]
+                return b"%b%b%b" % (self._begun.prefix, shown, self._begun.suffix)
+        usage = told.get("usage")
+        if kind == "message_delta" and isinstance(usage, dict):
+            self._add_answered_tokens(usage)
+            return b"event: message_delta\ndata: %b\n\n" % msgspec.json.encode(told)
+        return event
+
+    def _add_answered_tokens(self, usage: dict[str, Any]) -> None:
+        """What was cached is counted apart from ``input_tokens``."""
+        left = self._answered
+        for name in ("cache_read_input_tokens", "input_tokens"):
+            count = usage.get(name)
+            if isinstance(count, int):
+                usage[name] = max(count - left, 0)
+                left = max(left - count, 0)
+        output = usage.get("output_tokens")
+        if isinstance(output, int):
+            usage["output_tokens"] = output + self._answered
 
     def _text_alone(self, choice: dict[str, Any]) -> str | None:
         """The text that a choice brings, where it brings nothing else; None where it does."""

@@ -39,7 +39,11 @@ CUTS = 15  # each for every way, and form of an answer
 RESUME = Resume()
 BY_IDS = Resume(token_ids=True)
 EXACT = Resume(token_ids=True, exact=True)
-PATHS = {"chat": "/v1/chat/completions", "completion": "/v1/completions"}
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "completion": "/v1/completions",
+    "messages": "/v1/messages",
+}
 
 
 def counted(stage: Stage, cell: int) -> int:
@@ -110,7 +114,11 @@ def test_wherever_an_answer_is_cut_the_client_gets_the_same_bytes(
     rng = Random(f"{usage} {api} {more}")
     if resume is EXACT:
         more = {"max_tokens": 60, **more}  # else the model's room would have to be known
-    by_ids = resume.token_ids and "max_tokens" in more
+    if api == "messages":
+        more = {"max_tokens": 50}
+        if resume is EXACT:
+            pytest.skip("this API tells no token ids")
+    by_ids = resume.token_ids and "max_tokens" in more and api != "messages"
     with Stage(world(engines(0, 1, resume=resume, usage=usage))) as stage:
         request = asked(api, **more)
         whole = b""
@@ -122,7 +130,10 @@ def test_wherever_an_answer_is_cut_the_client_gets_the_same_bytes(
             _, engine, sent = newest(stage)
             events = first.events(PATHS[api], body_of(sent))
             data = b"".join(chunk(each) for each in events)
-            at = len(data) if number == 0 else rng.randrange(len(chunk(events[0])), len(data))
+            # An emulated model ends with a token, and not by one of its own: between the last text
+            # and the end that is told of it, another would say more.
+            last = data.rindex(b"event: content_block_delta") if api == "messages" else len(data)
+            at = len(data) if number == 0 else rng.randrange(len(chunk(events[0])), last)
             stage.send(engine, HEAD + data[:at])
             if number == 0:
                 stage.send(engine, LAST)

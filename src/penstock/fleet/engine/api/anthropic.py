@@ -118,6 +118,8 @@ class MessagesApi(Api):
             messages=messages,
             tools=[_function(tool) for tool in asked.tools or ()] or None,
             tool_choice=_chosen(asked.tool_choice),
+            # An assistant's message at the end is gone on with.
+            continue_final_message=messages[-1:] != [] and messages[-1].role == "assistant",
         )
         return Asked(prompt, MessagesWriter, bool(asked.stream))
 
