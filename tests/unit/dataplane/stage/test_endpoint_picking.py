@@ -24,7 +24,7 @@ from penstock.core.snapshot import (
     Queue,
     Tenant,
 )
-from penstock.dataplane.board.layout import P_1XX_TO_5XX, P_CLIENT_GONE, P_REQUESTS, P_RETRIES
+from penstock.dataplane.board.layout import P_1XX_TO_5XX, P_CLIENT_GONE, P_RETRIES
 from tests.harness.ext_proc_messages import ProcessingRequest, body, request_headers
 from tests.harness.fake.gateway import Gateway, handed_back, picked, prompt
 from tests.harness.fake.stage import Stage, address_of, member, pool_of
@@ -78,8 +78,8 @@ def test_a_request_is_told_its_endpoint_and_gets_its_body_back() -> None:
         call.close()
         assert call.heard.ended
         assert call.grpc_status == 0
-        counters = stage.pool().counters.values
-        assert (counters[P_REQUESTS], counters[P_1XX_TO_5XX + 1]) == (1, 1)
+        counters = stage.pool().counters
+        assert (counters.requests, counters.values[P_1XX_TO_5XX + 1]) == (1, 1)
 
 
 def test_without_a_body_the_head_is_enough() -> None:

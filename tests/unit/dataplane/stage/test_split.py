@@ -7,7 +7,6 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.core.snapshot import Pool, Retry, Snapshot, Split
-from penstock.dataplane.board.layout import P_REQUESTS
 from tests.harness.fake.stage import Stage, pool_of
 from tests.harness.fake.stream import End
 from tests.harness.messages import answer_of
@@ -66,7 +65,7 @@ def test_the_answering_one_holds_its_place_while_the_other_computes() -> None:
         assert b"200 OK" in stage.received(client)
         assert stage.in_flight() == 0
         pools = stage.running().pools
-        assert [each.counters.values[P_REQUESTS] for each in pools.values()] == [1, 1]
+        assert [each.counters.requests for each in pools.values()] == [1, 1]
 
 
 def test_a_client_that_leaves_while_it_is_computed_frees_both() -> None:

@@ -8,7 +8,6 @@ from mypy_extensions import trait
 from penstock.core.attempts import Failure
 from penstock.core.request import Request
 from penstock.core.ticket import ABANDONED, DONE, GARBAGE, is_fault
-from penstock.dataplane.board.layout import P_REQUESTS
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
@@ -73,7 +72,7 @@ class PrefillLeg(AttemptOwner):
         """Ask for a place, and go on as soon as there is one."""
         dispatch = self._dispatch
         if dispatch is not None:
-            dispatch.pool.counters.bump(P_REQUESTS)
+            dispatch.pool.counters.came()
             dispatch.begin()
 
     def give_up(self, outcome: int) -> None:
