@@ -60,9 +60,15 @@ class Halves:
 @asynccontextmanager
 async def halves(directory: Path, speedup: float = 50.0, **split: Any) -> AsyncIterator[Halves]:
     names = ("p1", "p2", "d1", "d2")
-    engines = [EngineServer(EngineSpec(name, speedup=speedup)) for name in names]
+    meets = split.get("connector") == "sglang"
+    roles: dict[str, Any] = {"p": {"role": "prefill"}, "d": {"role": "decode"}} if meets else {}
+    engines = [
+        EngineServer(EngineSpec(name, speedup=speedup, **roles.get(name[0], {}))) for name in names
+    ]
     for engine in engines:
         await engine.start()
+    if meets:
+        split["bootstrap_ports"] = {engine.name: engine.port for engine in engines[:2]}
     pool = {
         "kind": "llm",
         "endpoints": [
@@ -143,3 +149,37 @@ async def test_a_client_that_leaves_frees_both_halves(tmp_path: Path) -> None:
         await site.until(lambda: site.running() == 0)
         assert site.kept() == 0
         assert site.pulled() == 0
+
+
+# --- engines that meet ------------------------------------------------------------------------
+
+
+async def test_halves_that_meet_answer_long_and_short(tmp_path: Path) -> None:
+    async with halves(tmp_path, connector="sglang") as site:
+        for text in (_LONG, "short"):
+            for stream in (False, True):
+                status, answer = await site.chat(text, stream=stream, max_tokens=8)
+                assert status == 200, answer
+        assert site.pulled() == 4
+        assert all(engine.transfers.rooms() == 0 for engine in site.computing)
+
+
+async def test_a_half_that_meets_and_dies_is_replaced(tmp_path: Path) -> None:
+    async with halves(tmp_path, connector="sglang") as site:
+        for dying in (site.computing[0], site.answering[0]):
+            await dying.apply(FaultCommand(kind="die"))
+            for number in range(3):
+                status, answer = await site.chat(f"{number} {_LONG}")
+                assert status == 200, answer
+        assert site.pulled() == 6
+
+
+async def test_a_client_that_leaves_frees_both_that_meet(tmp_path: Path) -> None:
+    async with halves(tmp_path, speedup=0.5, connector="sglang") as site:
+        asked = asyncio.create_task(site.chat(_LONG))
+        await site.until(lambda: site.running() > 0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await site.until(lambda: site.running() == 0)
+        await site.until(lambda: not any(each.transfers.rooms() for each in site.computing))

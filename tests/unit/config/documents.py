@@ -381,6 +381,14 @@ pools:
     kind: llm
     endpoints: [http://10.0.5.1:8000, http://10.0.5.2:8000]
     split: {prefill: "10.0.5.1:8000", threshold: 9, lease: 20s}
+  meeting:
+    kind: llm
+    endpoints: [http://10.0.6.1:8000, http://10.0.6.2:8000]
+    split:
+      prefill: "10.0.6.1:8000"
+      connector: sglang
+      bootstrap_port: 9000
+      bootstrap_ports: {"10.0.6.1:8000": 9001}
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}

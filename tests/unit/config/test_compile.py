@@ -34,7 +34,6 @@ _NOT_CONFIGURED = {
     "asks_again",
     "awaited",
     "challenges",
-    "connector",  # there is one
     "discovered",
     "generation",
     "instance",

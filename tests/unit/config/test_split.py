@@ -39,6 +39,12 @@ def test_it_becomes_two_pools_of_which_one_takes_requests(tmp_path: Path) -> Non
             text("prefill: p", more="kind: llm, sticky: {cookie: a, keys: [0123456789abcdef]}"),
             "does not go with `sticky`",
         ),
+        (text("prefill: p, bootstrap_port: 9"), "has no effect: `connector: nixl`"),
+        (text("prefill: p, connector: sglang, threshold: 9"), "`connector: sglang`"),
+        (
+            text("prefill: p, connector: sglang, bootstrap_ports: {d: 9}"),
+            "'d' computes no prompts",
+        ),
         (
             text("prefill: p", others=", main-prefill: {endpoints: 'http://e:1'}"),
             "another pool is called 'main-prefill'",

@@ -6,6 +6,7 @@ import pytest
 
 from penstock.wire.handover.connector import with_fields
 from penstock.wire.handover.nixl import Nixl
+from penstock.wire.handover.sglang import Sglang
 
 _ASKED = {
     "model": "m",
@@ -21,7 +22,7 @@ _TOLD = {"do_remote_prefill": True, "remote_block_ids": [1, 2], "remote_port": 5
 
 def test_the_computing_half_makes_one_token_and_no_stream() -> None:
     body = json.dumps({**_ASKED, "max_completion_tokens": 500}).encode()
-    asked = json.loads(Nixl().prefill_body(body))
+    asked = json.loads(Nixl().prefill_body(body, b"{}"))
     assert asked["kv_transfer_params"] == {
         "do_remote_decode": True,
         "do_remote_prefill": False,
@@ -35,7 +36,7 @@ def test_the_computing_half_makes_one_token_and_no_stream() -> None:
     assert "min_tokens" not in asked
     assert asked["messages"] == _ASKED["messages"]
     assert "max_completion_tokens" not in json.loads(
-        Nixl().prefill_body(json.dumps(_ASKED).encode())
+        Nixl().prefill_body(json.dumps(_ASKED).encode(), b"{}")
     )
 
 
@@ -53,6 +54,23 @@ def test_the_answering_half_is_asked_as_the_client_did_and_told_the_rest() -> No
 )
 def test_an_answer_may_hand_over_nothing(answer: bytes) -> None:
     assert Nixl().handed_over(answer) == b""
+
+
+def test_halves_that_meet_are_told_where() -> None:
+    body = json.dumps(_ASKED).encode()
+    meeting = Sglang().meeting("10.0.0.1", 8998, (1 << 63) - 1)
+    where = {
+        "bootstrap_host": "10.0.0.1",
+        "bootstrap_port": 8998,
+        "bootstrap_room": (1 << 63) - 1,
+    }
+    assert json.loads(Sglang().decode_body(body, meeting)) == {**_ASKED, **where}
+    computing = json.loads(Sglang().prefill_body(body, meeting))
+    assert computing == {
+        **{name: value for name, value in _ASKED.items() if name != "stream_options"},
+        **where,
+        "stream": False,
+    }
 
 
 def test_what_is_not_changed_stays_as_it_is_written() -> None:

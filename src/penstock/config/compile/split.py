@@ -7,6 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from penstock.config.document.pools import Pool
+from penstock.config.document.split import Split
 from penstock.config.load.errors import Location, did_you_mean
 from penstock.config.load.findings import Findings
 from penstock.core import snapshot
@@ -49,6 +50,7 @@ def halves_of(
             findings.wrong(at, f"the endpoint {each} is to be in one of the two halves")
     if not decode:
         findings.wrong((*at, "decode"), "no endpoint is left to answer")
+    _check_connector(split, at, findings)
     computing = replace(
         whole,
         name=name,
@@ -67,9 +69,25 @@ def halves_of(
             connector=split.connector,
             threshold=split.threshold,
             lease_s=split.lease,
+            bootstrap_port=split.bootstrap_port,
+            bootstrap_ports=dict(split.bootstrap_ports),
         ),
     )
     return (answering, computing)
+
+
+def _check_connector(split: Split, at: Location, findings: Findings) -> None:
+    """Engines that meet do nothing alone, and the others meet nowhere."""
+    meets = split.connector == "sglang"
+    for key in ("threshold", "lease") if meets else ("bootstrap_port", "bootstrap_ports"):
+        if key in split.model_fields_set:
+            findings.wrong((*at, key), f"has no effect: `connector: {split.connector}`")
+    for name in split.bootstrap_ports:
+        if name not in split.prefill:
+            findings.wrong(
+                (*at, "bootstrap_ports", name),
+                f"{name!r} computes no prompts{did_you_mean(name, split.prefill)}",
+            )
 
 
 def routable(pools: Mapping[str, snapshot.Pool]) -> dict[str, snapshot.Pool]:

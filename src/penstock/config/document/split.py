@@ -6,7 +6,7 @@ from pydantic import Field
 
 from penstock.config.document.choice import Policy
 from penstock.config.document.section import Section, required, setting
-from penstock.config.document.values import Duration, OneOrMany
+from penstock.config.document.values import Duration, OneOrMany, Port
 from penstock.core import snapshot
 
 _SPLIT: Final = snapshot.Split(prefill="")
@@ -19,8 +19,17 @@ class Split(Section):
     decode: OneOrMany[str] = setting(
         (), "Names of those that answer. Default: all others of the pool."
     )
-    connector: Literal["nixl"] = setting(
-        _SPLIT.connector, "How engines hand over KV caches. `nixl`: vLLM's NixlConnector."
+    connector: Literal["nixl", "sglang"] = setting(
+        _SPLIT.connector,
+        "How engines hand over KV caches. `nixl`: vLLM's NixlConnector; `sglang`: SGLang's "
+        "disaggregation, in which both halves are asked at once.",
+    )
+    bootstrap_port: Port = setting(
+        _SPLIT.bootstrap_port,
+        "Of SGLang: the computing endpoints' `--disaggregation-bootstrap-port`.",
+    )
+    bootstrap_ports: dict[str, Port] = setting(
+        {}, "Those of some of them, by the endpoints' names."
     )
     threshold: Annotated[int, Field(ge=0)] = setting(
         _SPLIT.threshold,

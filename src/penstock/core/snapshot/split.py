@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import field
+
 from penstock.core.snapshot.data import Data
 
 
@@ -11,6 +13,9 @@ class Split(Data, frozen=True):
     """Of the half that answers."""
 
     prefill: str  # the pool that the other half is
-    connector: Literal["nixl"] = "nixl"  # how engines hand over KV caches
+    connector: Literal["nixl", "sglang"] = "nixl"  # how engines hand over KV caches
     threshold: int = 1024  # tokens of a prompt that are not cached where it is answered
+    # Where engines meet that do (SGLang), and at those of these names.
+    bootstrap_port: int = 8998
+    bootstrap_ports: dict[str, int] = field(default_factory=dict)
     lease_s: float = 30.0  # for which a computed prompt is kept (vLLM's own lease)

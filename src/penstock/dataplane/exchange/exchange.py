@@ -326,6 +326,25 @@ class Exchange(
         if attempt is not None and not attempt.is_settled():
             self._begin_attempt(attempt)
 
+    def needs_prompt(self) -> bool:
+        return self.status == 0 and not self.ended
+
+    def on_prompt_lost(self) -> None:
+        dispatch = self.dispatch
+        attempt = dispatch.attempt if dispatch is not None else None
+        if not self.needs_prompt() or dispatch is None or attempt is None or attempt.is_settled():
+            return
+        attempt.give_up()
+        attempt.settle(ABANDONED, self.context.env.now)
+        dispatch.try_again_at(attempt.endpoint)
+
+    def on_prompt_failed(self, why: str) -> None:
+        if not self.needs_prompt():
+            return
+        self._give_up(ABANDONED)
+        self.why = why
+        self._refuse(503, "no endpoint computes the prompt")
+
     def _begin_attempt(self, attempt: Attempt) -> None:
         pool_plan = self.pool_plan
         once = pool_plan is None or not (self.body.complete and pool_plan.repeats_sent)

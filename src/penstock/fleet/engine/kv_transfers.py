@@ -1,7 +1,8 @@
-"""KV caches handed over between emulated engines, as vLLM's NixlConnector does.
+"""KV caches handed over between emulated engines, as vLLM and SGLang do.
 
-The engine that computed a prompt keeps its blocks for another one, which pulls them in its own
-time; what nobody pulls is freed when its lease ends.
+With vLLM's NixlConnector the engine that computed a prompt keeps its blocks for another one, which
+pulls them in its own time; what nobody pulls is freed when its lease ends. Of SGLang's both are
+asked at once, and meet in a room of the computing one, where the other waits for it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class KvTransfers:
         self._spec = spec
         self._numbers = count(1)
         self._kept: dict[str, tuple[list[int], float]] = {}  # blocks, and until when
+        self._rooms: dict[str, asyncio.Future[list[int]]] = {}
         self.pulled = 0  # caches that came from other engines
 
     def forget(self) -> None:
@@ -57,8 +59,50 @@ class KvTransfers:
             "remote_port": port,
         }
 
+    def rooms(self) -> int:
+        """In how many rooms one of two waits."""
+        return len(self._rooms)
+
+    async def meet(self, room: int, generation: Generation) -> None:
+        """The prompt is computed: whoever is in the room, or comes, gets it. Raises
+        RequestRefusedError where nobody does."""
+        whole = generation.prompt_tokens // self._spec.block_tokens
+        waited = self._room(str(room))
+        if waited.done():
+            raise RequestRefusedError(f"the room {room} is taken", 500, "InternalServerError")
+        waited.set_result(list(generation.blocks[:whole]))
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                while str(room) in self._rooms:  # noqa: ASYNC110 - the other one tells nobody
+                    await asyncio.sleep(0.001)
+        except TimeoutError as error:
+            message = f"nobody came to the room {room}"
+            raise RequestRefusedError(message, 500, "InternalServerError") from error
+        finally:
+            self._rooms.pop(str(room), None)
+
+    def leave(self, room: int) -> None:
+        """Its request is given up: who waits there waits in vain."""
+        waited = self._rooms.pop(str(room), None)
+        if waited is not None and not waited.done():
+            waited.cancel()
+
+    def _room(self, room: str) -> asyncio.Future[list[int]]:
+        loop = asyncio.get_running_loop()
+        return self._rooms.setdefault(room, loop.create_future())
+
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Another engine pulls: it gets them once."""
+        room = request.query.get("room", "")
+        if room:
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    blocks = await asyncio.shield(self._room(room))
+            except (TimeoutError, asyncio.CancelledError):
+                return web.json_response({"error": "nobody computes for this room"}, status=404)
+            finally:
+                self._rooms.pop(room, None)
+            return web.json_response({"blocks": blocks})
         self.kept()
         found = self._kept.pop(request.query.get("name", ""), None)
         if found is None:
@@ -68,12 +112,20 @@ class KvTransfers:
     async def pull(self, told: dict[str, Any]) -> list[int]:
         """The blocks that another engine keeps. Raises RequestRefusedError where they are gone, as
         vLLM does with `kv_load_failure_policy: fail`."""
-        url = f"http://{told.get('remote_host')}:{told.get('remote_port')}{PULL_PATH}"
+        name = {"name": str(told.get("remote_request_id"))}
+        return await self._pull(told.get("remote_host"), told.get("remote_port"), name)
+
+    async def pull_from_room(self, host: str, port: int, room: int) -> list[int]:
+        """The same from the room where another engine computes."""
+        return await self._pull(host, port, {"room": str(room)})
+
+    async def _pull(self, host: object, port: object, which: dict[str, str]) -> list[int]:
+        url = f"http://{host}:{port}{PULL_PATH}"
         timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
-                session.get(url, params={"name": str(told.get("remote_request_id"))}) as answer,
+                session.get(url, params=which) as answer,
             ):
                 answer.raise_for_status()
                 blocks: list[int] = (await answer.json())["blocks"]

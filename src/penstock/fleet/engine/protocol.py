@@ -25,11 +25,19 @@ class _Request(msgspec.Struct, kw_only=True):
     cache_salt: str = ""
     return_token_ids: bool | None = None  # vLLM's
     kv_transfer_params: dict[str, Any] | None = None
+    bootstrap_host: str = ""
+    bootstrap_port: int = 0
+    bootstrap_room: int = -1
 
     def output_limit(self) -> int | None:
         if self.max_completion_tokens is not None:
             return self.max_completion_tokens
         return self.max_tokens
+
+    def answer_briefly(self) -> None:
+        """With one token, whatever is asked for."""
+        self.max_tokens = self.max_completion_tokens = 1
+        self.min_tokens = 0
 
     def wants_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage is True

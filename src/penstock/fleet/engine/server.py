@@ -151,8 +151,12 @@ class EngineServer(EmulatedServer):
         async def answer(request: web.Request) -> web.StreamResponse:
             try:
                 asked = api.read(await request.read())
+                if self.spec.role == "prefill":
+                    asked.prompt.answer_briefly()
                 generation = self.intake.generation(asked.prompt)
                 writer = self._writer(asked, generation)
+                if self.spec.role:
+                    return await self._meet(request, asked, generation, writer)
                 transfer = asked.prompt.kv_transfer_params or {}
                 if transfer.get("do_remote_prefill"):
                     self._engine.adopt(await self.transfers.pull(transfer))
@@ -197,6 +201,27 @@ class EngineServer(EmulatedServer):
             content_type="application/json",
             headers=self.dialect.response_headers(self, request),
         )
+
+    async def _meet(
+        self, request: web.Request, asked: Asked, generation: Generation, writer: Writer
+    ) -> web.StreamResponse:
+        """Do one half: engines so configured do nothing alone."""
+        prompt = asked.prompt
+        room = prompt.bootstrap_room
+        if room < 0:
+            raise RequestRefusedError("disaggregated: there is no bootstrap_room")
+        if self.spec.role == "decode":
+            host, port = prompt.bootstrap_host, prompt.bootstrap_port
+            self._engine.adopt(await self.transfers.pull_from_room(host, port, room))
+            if asked.stream:
+                return await self._stream(request, generation, writer)
+            return await self._whole(request, generation, writer)
+        try:
+            whole = await self._whole(request, generation, writer)
+            await self.transfers.meet(room, generation)
+        finally:
+            self.transfers.leave(room)
+        return whole
 
     async def _hand_out(
         self, request: web.Request, generation: Generation, writer: Writer

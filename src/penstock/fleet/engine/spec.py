@@ -34,6 +34,7 @@ class EngineSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="engine"):
     report_cached: bool = True
     kv_events: Literal["off", "array", "map"] = "off"
     kv_events_port: int = 0
+    role: Literal["", "prefill", "decode"] = ""  # of SGLang's disaggregation
     kv_lease_s: float = 30.0  # for which blocks are kept that another engine is to pull
     host: str = "127.0.0.1"
     port: int = 0

@@ -12,17 +12,27 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class Connector:
-    """It has no state."""
+    """It has no state.
+
+    ``at_once``: both halves are asked at the same time, and meet; engines so connected do nothing
+    alone. Else the other is asked when the first has answered, and can do without it.
+    """
 
     name: ClassVar[str] = ""
+    at_once: ClassVar[bool] = False
 
-    def prefill_body(self, body: bytes) -> bytes:
+    def prefill_body(self, body: bytes, meeting: bytes) -> bytes:
         """What the computing half is asked for a request with that body; b"" where it cannot be."""
         raise NotImplementedError
 
+    def meeting(self, host: str, port: int, room: int) -> bytes:
+        """Of engines that meet: where, as JSON. ``room``: a number that nobody else has."""
+        return b""
+
     def handed_over(self, answer: bytes) -> bytes:
-        """What of its answer the other half is told, as JSON; b"" where it handed over nothing."""
-        raise NotImplementedError
+        """Of those that do not: what the other half is told of the first one's answer, as JSON; b""
+        where it handed over nothing."""
+        return b""
 
     def decode_body(self, body: bytes, handed_over: bytes) -> bytes:
         """What the answering half is asked; b"" where it cannot be."""

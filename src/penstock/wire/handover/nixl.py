@@ -23,7 +23,7 @@ _LEFT_OUT: Final = ("stream_options", "min_tokens")
 class Nixl(Connector):
     name: ClassVar[str] = "nixl"
 
-    def prefill_body(self, body: bytes) -> bytes:
+    def prefill_body(self, body: bytes, meeting: bytes) -> bytes:
         put = {"stream": b"false", "max_tokens": b"1", _FIELD: _ASKED}
         if b"max_completion_tokens" in body:
             put["max_completion_tokens"] = b"1"

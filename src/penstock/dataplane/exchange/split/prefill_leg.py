@@ -12,6 +12,7 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.chunked import as_one_chunk
@@ -25,6 +26,18 @@ _BUSY: Final = frozenset((429, 503))
 @trait
 class PrefillOwner:
     """Whoever needs the prompt computed."""
+
+    def prefill_body(self, endpoint: LiveEndpoint) -> bytes:
+        """What that endpoint is asked."""
+        raise NotImplementedError
+
+    def is_needed(self) -> bool:
+        """Whether anything is to be gained by asking another."""
+        raise NotImplementedError
+
+    def on_asked(self) -> None:
+        """It has the request."""
+        raise NotImplementedError
 
     def on_computed(self, answer: bytes) -> None:
         """It was; what the endpoint answered."""
@@ -51,15 +64,14 @@ class PrefillLeg(AttemptOwner):
         request: Request,
         head: RequestHead,
         request_id: bytes,
-        body: bytes,
         expires_at: float,
     ) -> None:
-        """``plan``: of the request itself, whose head is sent; ``body``: in its place."""
+        """``plan``: of the request itself, whose head is sent."""
         self._context: Context = context
         self._owner: PrefillOwner = owner
         self._plan: PoolPlan = plan
         self._request_id: bytes = request_id
-        self._body: bytes = as_one_chunk(body) if head.chunked else body
+        self._chunked: bool = head.chunked
         self._answer: list[bytes] = []
         self._answer_bytes: int = 0
         self._began: float = context.env.now
@@ -112,10 +124,14 @@ class PrefillLeg(AttemptOwner):
         assert stream is not None
         endpoint = attempt.endpoint
         stream.begin(attempt, False, attempt.expires_at, None)
-        head = self._plan.forwarded(endpoint, True).for_other_body(len(self._body), False)
+        body = self._owner.prefill_body(endpoint)
+        if self._chunked:
+            body = as_one_chunk(body)
+        head = self._plan.forwarded(endpoint, True).for_other_body(len(body), False)
         attempt.sent = True
         stream.arm(endpoint.connector.settings.first_byte_s)
-        stream.send_request(head, self._request_id, self._body, True)
+        stream.send_request(head, self._request_id, body, True)
+        self._owner.on_asked()
 
     def on_attempt_interim(self, attempt: Attempt, head: ResponseHead) -> None:
         """The final head follows."""
@@ -180,7 +196,7 @@ class PrefillLeg(AttemptOwner):
     def _retries(self, failure: Failure) -> bool:
         """Whether another endpoint is asked."""
         dispatch = self._dispatch
-        if dispatch is None or dispatch.why_not(failure):
+        if dispatch is None or not self._owner.is_needed() or dispatch.why_not(failure):
             return False
         dispatch.retry()
         return True

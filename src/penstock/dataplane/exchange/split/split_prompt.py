@@ -4,6 +4,9 @@ The answering endpoint is chosen first and holds its place; then the prompt is c
 goes to the answering endpoint with what the other told. Where that one cannot be reached, the next
 gets the same, as long as the computing engine keeps it (its lease). Where no engine can compute it
 apart, it runs whole where it is answered. Source: vLLM, docs/design/nixl_kv_cache_lease.md.
+
+Engines that meet (SGLang) are asked at once, as soon as one that computes was reached; where a half
+fails before the answer began, both are made anew, in another room.
 """
 
 from typing import Final
@@ -12,26 +15,33 @@ from mypy_extensions import trait
 
 from penstock.core.request import Request
 from penstock.core.snapshot import Split
+from penstock.core.ticket import ABANDONED
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.split.prefill_leg import PrefillLeg, PrefillOwner
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.chunked import ChunkedReader, as_one_chunk
 from penstock.wire.forwarding import ForwardedHead
 from penstock.wire.handover.connector import Connector
 from penstock.wire.handover.nixl import Nixl
+from penstock.wire.handover.sglang import Sglang
 from penstock.wire.http1 import RequestHead
 
 # A request that arrives as its lease ends would be answered from blocks that are gone.
 _MARGIN_S: Final = 5.0
-CONNECTORS: Final[dict[str, Connector]] = {Nixl.name: Nixl()}
+CONNECTORS: Final[dict[str, Connector]] = {Nixl.name: Nixl(), Sglang.name: Sglang()}
 
 _UNDECIDED: Final = 0
 _COMPUTING: Final = 1
 _COMPUTED: Final = 2
 _WHOLE: Final = 3
+_MEETING: Final = 4  # both halves have the request
+_FAILED: Final = 5  # nobody computes it, and nobody can do without that
+_MOST_MEETINGS: Final = 3  # of one request, as halves of it fail
+_ROOM_BITS: Final = 63
 
 
 @trait
@@ -42,6 +52,19 @@ class SplitOwner:
         """The attempt that was held may begin."""
         raise NotImplementedError
 
+    def needs_prompt(self) -> bool:
+        """Whether its answer has not begun."""
+        raise NotImplementedError
+
+    def on_prompt_lost(self) -> None:
+        """The attempt that began gets no prompt any more: unless it answers already, it is to be
+        made anew, and held."""
+        raise NotImplementedError
+
+    def on_prompt_failed(self, why: str) -> None:
+        """No endpoint computes it."""
+        raise NotImplementedError
+
 
 class SplitPrompt(PrefillOwner):
     """Of one exchange, whatever number of attempts it makes."""
@@ -49,10 +72,13 @@ class SplitPrompt(PrefillOwner):
     leg: PrefillLeg | None = None
     why: str = ""  # it runs whole though it was to be split
     _state: int = _UNDECIDED
+    _json: bytes = b""  # the request's body
     _handed_over: bytes = b""
     _computed_at: float = 0.0
     _given: bool = False  # to an endpoint, which may have pulled it: a cache is pulled once
     _beginning: bool = False
+    _meetings: int = 0
+    _moved: bool = False
 
     def __init__(
         self,
@@ -77,21 +103,30 @@ class SplitPrompt(PrefillOwner):
         self._connector: Connector = CONNECTORS[spec.connector]
 
     def holds(self, attempt: Attempt) -> bool:
-        """Whether that attempt is to wait: ``on_prompt_ready`` follows."""
+        """Whether that attempt is to wait: ``on_prompt_ready`` follows, or another method."""
         if self._state == _COMPUTED:
             kept_until = self._computed_at + max(self._spec.lease_s - _MARGIN_S, 0.0)
             if self._context.env.now < kept_until and not self._given:
                 return False
-            self._state = _UNDECIDED
-            self._handed_over = b""
-            self._given = False
+            self._begin_anew()
+        elif self._state == _MEETING and self._moved:
+            self._moved = False
+            return False  # to the room where another one computes by now
+        elif self._state == _MEETING:
+            self.give_up(ABANDONED)  # who was to meet the attempt before waits in its room
+            self._begin_anew()
         if self._state == _COMPUTING:
             return True
         if self._state == _WHOLE or not self._is_worth_it(attempt):
             self._state = _WHOLE
             return False
         self._compute(attempt)
-        return self._state == _COMPUTING
+        return self._state == _COMPUTING or self._state == _FAILED
+
+    def _begin_anew(self) -> None:
+        self._state = _UNDECIDED
+        self._handed_over = b""
+        self._given = False
 
     def _is_worth_it(self, attempt: Attempt) -> bool:
         """Whether enough of the prompt is not cached where it is answered."""
@@ -99,14 +134,16 @@ class SplitPrompt(PrefillOwner):
         if prompt is None or not prompt.may_be_split():
             return False
         ticket = attempt.ticket
-        return ticket.request.prompt_tokens - ticket.hit_tokens >= self._spec.threshold
+        new_tokens = ticket.request.prompt_tokens - ticket.hit_tokens
+        return self._connector.at_once or new_tokens >= self._spec.threshold
 
     def _compute(self, attempt: Attempt) -> None:
         prompt = self._inspection.prompt
-        body = self._connector.prefill_body(prompt.json) if prompt is not None else b""
-        if not body:
-            self._state = _WHOLE
+        self._json = prompt.json if prompt is not None else b""
+        if not self._connector.prefill_body(self._json, b"{}"):
+            self._state = _WHOLE  # it cannot be written: the engine tells what is wrong with it
             return
+        self._meetings += 1
         self._state = _COMPUTING
         leg = PrefillLeg(
             self._context,
@@ -116,16 +153,46 @@ class SplitPrompt(PrefillOwner):
             _of_one_token(attempt.ticket.request),
             self._head,
             self._request_id,
-            body,
             attempt.expires_at,
         )
         self.leg = leg
         self._beginning = True
         leg.begin()
         self._beginning = False
+        if self._state == _FAILED:
+            self._owner.on_prompt_failed(self.why)
+
+    # --- what comes of it (PrefillOwner) --------------------------------------------------------
+
+    def prefill_body(self, endpoint: LiveEndpoint) -> bytes:
+        meeting = b"{}"
+        if self._connector.at_once:
+            spec = self._spec
+            addresses = endpoint.connector.in_order()
+            host = str(addresses[0].sockaddr[0]) if addresses else ""
+            port = spec.bootstrap_ports.get(endpoint.name, spec.bootstrap_port)
+            room = self._context.env.rng.getrandbits(_ROOM_BITS)
+            meeting = self._connector.meeting(host, port, room)
+            self._handed_over = meeting
+        return self._connector.prefill_body(self._json, meeting)
+
+    def is_needed(self) -> bool:
+        return self._owner.needs_prompt()
+
+    def on_asked(self) -> None:
+        if not self._connector.at_once:
+            return
+        if self._state == _MEETING:  # another computes: the attempt under way waits in vain
+            self._moved = True
+            self._owner.on_prompt_lost()
+            return
+        self._state = _MEETING
+        self._go_on()
 
     def on_computed(self, answer: bytes) -> None:
         self.leg = None
+        if self._state == _MEETING:
+            return
         self._handed_over = self._connector.handed_over(answer)
         self._computed_at = self._context.env.now
         self._state = _COMPUTED if self._handed_over else _WHOLE
@@ -136,8 +203,25 @@ class SplitPrompt(PrefillOwner):
     def on_not_computed(self, why: str) -> None:
         self.leg = None
         self.why = why
-        self._state = _WHOLE
-        self._go_on()
+        if self._state == _MEETING:
+            self._lose()
+        elif self._connector.at_once:
+            self._fail()
+        else:
+            self._state = _WHOLE
+            self._go_on()
+
+    def _lose(self) -> None:
+        if self._meetings < _MOST_MEETINGS:
+            self._owner.on_prompt_lost()
+        else:
+            self._fail()
+
+    def _fail(self) -> None:
+        self.give_up(ABANDONED)
+        self._state = _FAILED
+        if not self._beginning:
+            self._owner.on_prompt_failed(self.why)
 
     def _go_on(self) -> None:
         if not self._beginning:
