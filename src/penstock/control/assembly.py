@@ -43,6 +43,7 @@ from penstock.control.store.embedded import EmbeddedStore
 from penstock.control.store.files import StateFiles
 from penstock.control.store.store import Store
 from penstock.control.tenants.directory import TenantsDirectory
+from penstock.control.tenants.key_sets import KeySets
 from penstock.control.tenants.limits import WorkerLimits
 from penstock.control.tenants.usage import Usage
 from penstock.control.upgrade.predecessor import Predecessor
@@ -150,6 +151,7 @@ def assemble(
         store=store,
         sharing=sharing,
         tenants=TenantsDirectory(events, publisher.refresh),
+        key_sets=KeySets(events, publisher.refresh),
         limits=WorkerLimits(state_files, events, lambda: len(workers.all)),
         usage=Usage(state_files),
         membership=membership,
@@ -178,9 +180,10 @@ class _Connections:
         publisher = parts.publisher
         publisher.members = parts.membership.members
         publisher.searches.append(parts.discoveries.search)
-        publisher.preparations.append(parts.models.ask_new)
+        publisher.preparations += [parts.models.ask_new, parts.key_sets.prepare]
         publisher.marks.insert(0, parts.fetched.mark)  # before their files are looked at
         publisher.marks += [parts.maintenance.mark, parts.models.mark, parts.tenants.mark]
+        publisher.marks.append(parts.key_sets.mark)
         publisher.followers += [
             self._configure_discoveries,
             parts.contexts.configure,  # before those who ask with them
@@ -195,6 +198,7 @@ class _Connections:
             parts.revocations.configure,
             parts.forecasts.configure,
             parts.tenants.configure,
+            parts.key_sets.configure,
             parts.limits.configure,
             parts.fetched.configure,
             parts.scaling.configure,

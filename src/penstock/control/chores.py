@@ -38,6 +38,7 @@ class Chores:
             keep("the shared store", parts.sharing.run)
         keep("tenants", parts.tenants.run)
         keep("budgets", parts.limits.run)
+        keep("keys of issuers", parts.key_sets.run)
         keep("usage", parts.usage.run)
         keep("telling the service manager", parts.service_manager.watch)
 
@@ -57,6 +58,7 @@ class Chores:
             parts.external_scalers,
         ):
             await part.stop()
+        await parts.key_sets.close()
 
     async def _ramp(self) -> None:
         while True:

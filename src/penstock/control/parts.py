@@ -31,6 +31,7 @@ from penstock.control.service_manager import ServiceManager
 from penstock.control.store.files import StateFiles
 from penstock.control.store.store import Store
 from penstock.control.tenants.directory import TenantsDirectory
+from penstock.control.tenants.key_sets import KeySets
 from penstock.control.tenants.limits import WorkerLimits
 from penstock.control.tenants.usage import Usage
 from penstock.control.workers.indexes import WorkerIndexes
@@ -82,6 +83,7 @@ class Parts:
     store: Store
     sharing: Sharing | None  # with other balancers, where a store is configured
     tenants: TenantsDirectory
+    key_sets: KeySets
     limits: WorkerLimits
     usage: Usage
     membership: Membership

@@ -72,15 +72,22 @@ class Tenants:
     def __init__(self) -> None:
         self._by_digest: dict[bytes, KeyRecord] = {}
         self._by_certificate: dict[str, KeyRecord] = {}
+        self._by_name: dict[str, Tenant] = {}
+        self._rules: dict[str, list[Rule]] = {}
 
     def configure(self, spec: Snapshot) -> None:
         """Those of the file first; of a name that stands in both, the directory adds keys."""
         by_digest: dict[bytes, KeyRecord] = {}
         by_certificate: dict[str, KeyRecord] = {}
+        self._by_name = {}
+        self._rules = {}
         configured = {tenant.name: tenant for tenant in spec.tenants}
         for tenant in [*spec.tenants, *spec.found_tenants]:
             rules = configured.get(tenant.name, tenant)
-            held_to = rules_of(rules.limits)
+            held_to = self._rules.get(rules.name)
+            if held_to is None:
+                held_to = self._rules[rules.name] = rules_of(rules.limits)
+            self._by_name[rules.name] = rules
             for key in tenant.keys:
                 caller = Caller(rules.name, key.name, rules.priority_class, weight=rules.weight)
                 digest = unhexlify(key.sha256)
@@ -95,6 +102,14 @@ class Tenants:
     def by_digest(self, digest: bytes) -> KeyRecord | None:
         """The record of a key by its SHA-256."""
         return self._by_digest.get(digest)
+
+    def of_name(self, tenant: str, called: str) -> KeyRecord | None:
+        """A record for somebody of a tenant by other means than its keys."""
+        found = self._by_name.get(tenant)
+        if found is None:
+            return None
+        caller = Caller(found.name, called, found.priority_class, weight=found.weight)
+        return KeyRecord(found, None, caller, self._rules[found.name])
 
     def by_certificate(self, shown: Caller, common_name: str) -> KeyRecord | None:
         """The record of a client by its verified certificate: its fingerprint, its subject, or its

@@ -19,6 +19,7 @@ from penstock.dataplane.pool.limits import Limits
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.request_log import RequestLog, tell_time_by
 from penstock.dataplane.route.planner import Planner
+from penstock.dataplane.route.tokens import Tokens
 from penstock.dataplane.tunnel.outlets import Outlets
 
 WRONG_KEYS: Final = 20  # that an address may show in so long, to each worker
@@ -68,6 +69,7 @@ class Context:
         self.date_line: bytes = b""  # the same as a field, with the line's end before it
         self.second: int = 0  # since 1970, looked at four times
         self.tenants: Tenants = Tenants()
+        self.tokens: Tokens = Tokens()
         self.limits: Limits = Limits(self.loop)
         # By address.
         self.wrong_keys: RateTable = RateTable(WRONG_KEYS, WRONG_KEYS_S, most=MOST_ADDRESSES)

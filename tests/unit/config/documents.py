@@ -48,6 +48,16 @@ tenants:
     priority: batch
     weight: 2
 tenants_directory: tenants
+jwt:
+  - issuer: https://login.example
+    audience: [penstock, other]
+    jwks: https://login.example/keys
+    algorithms: ES384
+    tenant_claim: org
+    name_claim: email
+    leeway: 5s
+    refresh: 1m
+  - {issuer: other, audience: penstock, jwks_file: keys.json}
 prices: {big: {input: 1.5, output: 6, cached: 0.5}}
 error_pages: {statuses: 4xx, files: page.html, text: lost}
 admin:

@@ -37,6 +37,7 @@ _NOT_CONFIGURED = {
     "discovered",
     "generation",
     "instance",
+    "key_set",
     "maintenance",
     "row",
     "tokens",

@@ -21,6 +21,7 @@ from penstock.config.compile.conflicts import (
 )
 from penstock.config.compile.cores import usable_cores
 from penstock.config.compile.error_pages import compile_error_pages
+from penstock.config.compile.jwt import compile_issuers
 from penstock.config.compile.limits import compile_limits
 from penstock.config.compile.listener_tls import compile_certificates, compile_listener_tls
 from penstock.config.compile.own_modules import look_up_beside
@@ -135,6 +136,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     routes = demand_keys(routes, document, pools, findings)
     check_priorities(document, pools, routes, findings)
     tenants = compile_tenants(document, findings)
+    issuers = compile_issuers(document, findings)
     directory = findings.path(document.tenants_directory) if document.tenants_directory else None
     found: tuple[snapshot.Tenant, ...] = ()
     if directory is not None:
@@ -161,6 +163,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
             via=document.via,
             prices={model: price.compiled() for model, price in document.prices.items()},
             tenants=tenants,
+            token_issuers=issuers,
             tenants_directory=str(directory or ""),
             found_tenants=found,
         ),

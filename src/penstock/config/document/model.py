@@ -19,6 +19,7 @@ from penstock.config.document.choice import Policy
 from penstock.config.document.endpoints import Endpoints
 from penstock.config.document.error_pages import ErrorPages
 from penstock.config.document.health import HealthCheckOrOff
+from penstock.config.document.jwt import Jwt
 from penstock.config.document.limits import Prices
 from penstock.config.document.listeners import Listener
 from penstock.config.document.pools import Pool
@@ -114,6 +115,7 @@ class Document(Section):
         "Directory of further tenants, read again within a second: `<tenant>.yaml` is a section as "
         "in `tenants`, and `<tenant>.keys.yaml` holds keys alone, as `penstock keys` writes them.",
     )
+    jwt: OneOrMany[Jwt] = setting((), "Issuers whose tokens name tenants, beside keys.")
     prices: Prices = setting({}, "What models cost, for limits and budgets by `cost`.")
     admin: Annotated[
         Admin | None, BeforeValidator(admin_of, json_schema_input_type=str | Admin | None)

@@ -71,6 +71,8 @@ class Rule:
         self.counts: int = COUNTED.index(spec.counts)
         self.amount: float = spec.amount
         self.most: float = spec.burst if 0.0 < spec.burst < spec.amount else spec.amount
+        self.openai_lines: object = None  # that clients are told it in (``told``)
+        self.anthropic_lines: object = None
         self.budget: bool = spec.budget
         self.per: str = spec.per
         self.by_limit: bool = spec.reserve == "limit"  # answers are reserved by their own limit
@@ -80,12 +82,13 @@ class Rule:
             each.partition(":")[2].encode("latin-1") for each in spec.by if each[:7] == "header:"
         ]
         # Whether it counts what is known only once the body was understood.
+        self.counts_requests: bool = self.counts <= CONCURRENT  # each as one
         self.reads: bool = self.counts in (INPUT_TOKENS, OUTPUT_TOKENS, TOKENS, COST)
 
     def amount_of(self, amounts: Amounts) -> float:
         """How much of what it counts that is."""
         counts = self.counts
-        if counts <= CONCURRENT:
+        if self.counts_requests:
             return 1.0
         if counts == TOKENS:
             return float(amounts.prompt + amounts.output)

@@ -85,7 +85,7 @@ from penstock.core.snapshot.route import (
 )
 from penstock.core.snapshot.scale import ActuatorChoice, Scale, ScaleWindow
 from penstock.core.snapshot.split import Split
-from penstock.core.snapshot.tenant import Key, Tenant
+from penstock.core.snapshot.tenant import Key, Tenant, TokenIssuer
 
 __all__ = [
     "MAX_PRIORITY",
@@ -151,6 +151,7 @@ __all__ = [
     "SuccessRate",
     "Tenant",
     "Throttle",
+    "TokenIssuer",
     "WeightedPool",
     "decode_snapshot",
 ]
@@ -180,6 +181,7 @@ class Snapshot(Data, frozen=True):
     via: str = "penstock"  # the pseudonym in Via (RFC 9110, 7.6.3)
     prices: dict[str, Price] = field(default_factory=dict)  # by model
     tenants: tuple[Tenant, ...] = ()  # of the configuration file
+    token_issuers: tuple[TokenIssuer, ...] = ()
     tenants_directory: str = ""  # where further ones stand; "": nowhere
     found_tenants: tuple[Tenant, ...] = ()  # there; the supervisor adds them
     instance: str = (

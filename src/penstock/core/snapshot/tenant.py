@@ -32,3 +32,18 @@ class Tenant(Data, frozen=True):
     # Clients that are it by a verified certificate: subjects (RFC 4514), common names, or
     # fingerprints (SHA-256, hexadecimal).
     certificates: tuple[str, ...] = ()
+
+
+class TokenIssuer(Data, frozen=True):
+    """Whose JSON Web Tokens (RFC 7519) tell tenants, and how they are verified."""
+
+    issuer: str
+    audiences: tuple[str, ...]
+    algorithms: tuple[str, ...]  # asymmetric ones
+    tenant_claim: str = "tenant"  # whose value is a tenant's name
+    name_claim: str = "sub"  # and what the holder is called in logs
+    leeway_s: float = 0.0  # that clocks may differ by
+    jwks_url: str = ""  # where its keys are (RFC 7517), or in which file
+    jwks_file: str = ""
+    refresh_s: float = 300.0
+    key_set: str = ""  # the set of keys; the supervisor adds it

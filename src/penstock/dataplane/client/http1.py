@@ -70,7 +70,7 @@ class ClientConnection(ClientStream, Front):
         self._awaited: AwaitedBody | None = None  # it is, and further ones
         self._idle_since: float = 0.0
         self._framing: int = LENGTH  # of the response under way
-        self._told: list[Field] | None = None  # further fields of its head
+        self._told: bytes = b""  # further lines of its head
         self._advancing: bool = False
 
     # --- reading ----------------------------------------------------------------------------
@@ -317,8 +317,8 @@ class ClientConnection(ClientStream, Front):
             self._framing = UNTIL_CLOSE
         return False
 
-    def tell(self, fields: list[Field]) -> None:
-        self._told = fields or None
+    def tell(self, lines: bytes) -> None:
+        self._told = lines
 
     def respond(
         self,
@@ -349,10 +349,9 @@ class ClientConnection(ClientStream, Front):
             request_id += self.context.date_line
         if cookie:
             request_id += b"\r\nSet-Cookie: " + cookie
-        if self._told is not None:
-            for _, name, value in self._told:
-                request_id += b"\r\n%b: %b" % (name, value)
-            self._told = None
+        if self._told:
+            request_id += self._told
+            self._told = b""
         return self.write(b"%b%b\r\n\r\n%b" % (head.rewritten, request_id, body))
 
     def send_body(self, data: bytes) -> bool:

@@ -32,6 +32,7 @@ from penstock.wire.http2.unsent import Unsent
 from penstock.wire.proxy_protocol import ProxyHeader
 
 _CONTINUE: Final = response_block(100, [])
+_NOTHING_TOLD: Final[list[Field]] = []  # shared, never changed
 _BODILESS: Final = frozenset((204, 304))
 _LEAST_READ_BYTES: Final = 1024  # a client that gives room by the byte is not worth more calls
 
@@ -59,7 +60,7 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
     _ends_after: bool = False  # the response ends with what is unsent
     _trailers: HeaderBlock | None = None  # of the response
     _response_bytes: int = 0
-    _told: list[Field] | None = None  # further fields of the response's head
+    _told: list[Field] = _NOTHING_TOLD  # further fields of the response's head
     _awaits_tunnel: bool = False  # what the client sends is for nobody before it has one
     _handed: HandedStream | None = None  # to a tunnel
 
@@ -243,8 +244,10 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         self._rewritten = rewritten
         return False
 
-    def tell(self, fields: list[Field]) -> None:
-        self._told = fields or None
+    def tell(self, lines: bytes) -> None:
+        for line in lines.split(b"\r\n")[1:]:
+            name, _, value = line.partition(b": ")
+            self._told = [*self._told, (name, name, value)]
 
     def respond(
         self,
@@ -262,9 +265,9 @@ class Http2Stream(StreamReceiver, Front, StreamKeeper):
         block = head.rewritten_block
         assert isinstance(block, HeaderBlock)
         extra = fields_of_one(request_id, self.context.date if head.lacks_date else b"", cookie)
-        if self._told is not None:
+        if self._told:
             extra = extra + self._told
-            self._told = None
+            self._told = _NOTHING_TOLD
         request = self._head
         assert request is not None
         bodiless = request.bodiless or head.status in _BODILESS

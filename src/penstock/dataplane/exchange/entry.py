@@ -13,7 +13,7 @@ from penstock.core.limits.allowances import NEVER
 from penstock.core.limits.rules import COUNTED, Rule
 from penstock.core.limits.slices import TAKEN, Holding
 from penstock.core.limits.subjects import address_subject
-from penstock.core.limits.told import limit_fields
+from penstock.core.limits.told import limit_lines
 from penstock.core.request import Request
 from penstock.core.tenants import UNKNOWN, KeyRecord, digest_of
 from penstock.dataplane.context import Context
@@ -26,7 +26,7 @@ from penstock.dataplane.pool.limits import LimitsAwaiter
 from penstock.dataplane.route.access import Access, model_in_query
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.api_family import ANTHROPIC
-from penstock.wire.http1 import Field, RequestHead
+from penstock.wire.http1 import RequestHead
 
 _LONGEST_VALUE: Final = 64
 _NO_KEY: Final = "a key is needed: show it in Authorization (Bearer), X-API-Key or API-Key"
@@ -51,7 +51,12 @@ class Entry:
     def enter(self, access: Access) -> Answer | None:
         """Find out who asks; what is answered to those who are not let in."""
         context = self._context
-        record = access.record(context.tenants)
+        record = access.record(context.tenants, context.tokens)
+        if record is None and access.token and context.tokens.on:
+            subject = address_subject(self._plan.source)
+            # Verifying takes long: who showed many wrong ones is not verified again for a while.
+            if context.wrong_keys.wait_s(subject, 1.0, context.env.now) == 0.0:
+                record = context.tokens.verify(access.token, access.digest, context.tenants)
         if record is None:
             if access.digest:
                 return self._refuse(UNKNOWN)
@@ -167,7 +172,8 @@ class Entry:
         what = _told_limit(rule) if rule is not None else "a limit is reached"
         if wait_s == NEVER:
             what += ": this request alone is more than that"
-        fields = [(name.decode(), value.decode()) for _, name, value in self.fields(family)]
+        told = self.lines(family).decode().split("\r\n")[1:]
+        fields = [(name, value) for name, _, value in [line.partition(": ") for line in told]]
         return answers.limited(
             what,
             wait_s,
@@ -178,14 +184,14 @@ class Entry:
             spent=rule is not None and rule.budget,
         )
 
-    def fields(self, family: int) -> list[Field]:
-        """What its client is told of its limits."""
+    def lines(self, family: int) -> bytes:
+        """Field lines that tell its client of its limits, each with its line's end before it."""
         made = self.reservation
         if made is None or not made.charges:
-            return []
+            return b""
         context = self._context
         anthropic = family == ANTHROPIC
-        return limit_fields(made.charges, anthropic, context.env.now, float(context.second))
+        return limit_lines(made.charges, anthropic, context.env.now, float(context.second))
 
     def follow(self, reading: AnswerReading | None) -> None:
         """The answer begins."""

@@ -575,7 +575,7 @@ class Exchange(
             cookie, decoded = handling.cookie, handling.decoded
         front = self.front
         if self.entry is not None:
-            front.tell(self.entry.fields(self.plan.family(pool_plan)))
+            front.tell(self.entry.lines(self.plan.family(pool_plan)))
             self.entry.follow(self.stages.reading() if self.stages is not None else None)
         rules = pool_plan.rules
         taken = front.respond(head, rules, self.request_id, cookie, decoded, body, complete)

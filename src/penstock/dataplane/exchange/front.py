@@ -26,8 +26,9 @@ class Front:
         """
         raise NotImplementedError
 
-    def tell(self, fields: list[Field]) -> None:
-        """Have the head of the answer, which follows, carry these too."""
+    def tell(self, lines: bytes) -> None:
+        """Have the head of the answer, which follows, carry these field lines too, each with its
+        line's end before it."""
         raise NotImplementedError
 
     def respond(

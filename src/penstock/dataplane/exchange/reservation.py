@@ -8,6 +8,7 @@ from penstock.core.measure.tokens import Progress
 from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.pool.limits import Limits, Running
 
+_NOTHING_YET: Final = Progress()
 _AHEAD: Final = 64  # tokens that an answer which outgrew its reservation reserves at least
 
 
@@ -16,7 +17,7 @@ class Reservation(Running):
 
     def __init__(self, limits: Limits, model: str, prompt: int, output: int, limit: int) -> None:
         """``limit``: of the answer's tokens, by the request; 0: none."""
-        super().__init__(Progress())
+        super().__init__(_NOTHING_YET)
         self.charges: list[Charge] = []
         self.model: str = model
         self._limits: Limits = limits
@@ -27,8 +28,10 @@ class Reservation(Running):
 
     def add(self, rule: Rule, subject: str, size: int) -> None:
         """Of one rule; nothing is taken yet."""
-        output = self._most if rule.by_limit else self._reserved
-        amount = rule.amount_of(self._amounts(output, size))
+        amount = 1.0
+        if not rule.counts_requests:
+            output = self._most if rule.by_limit else self._reserved
+            amount = rule.amount_of(self._amounts(output, size))
         self.charges.append(Charge(self._limits.slices.holding(rule, subject), amount))
 
     def follow(self, progress: Progress) -> None:
@@ -73,8 +76,11 @@ class Reservation(Running):
             self._limits.running.pop(id(self), None)
         slices = self._limits.slices
         for charge in self.charges:
-            amount = charge.holding.rule.amount_of(used) if used is not None else 0.0
-            slices.settle(charge, amount, now)
+            if used is not None and charge.holding.rule.counts_requests:
+                slices.settle(charge, 1.0, now)
+            else:
+                amount = charge.holding.rule.amount_of(used) if used is not None else 0.0
+                slices.settle(charge, amount, now)
 
     def _amounts(self, output: int, size: int) -> Amounts:
         cost = self._limits.prices.cost(self.model, self._prompt, output)

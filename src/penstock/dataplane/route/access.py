@@ -10,6 +10,7 @@ from penstock.core.caller import Caller
 from penstock.core.tenants import KeyRecord, Tenants, digest_of
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.model_list import about_models
+from penstock.dataplane.route.tokens import Tokens
 from penstock.wire.api_family import family_of
 from penstock.wire.client_certificate import ClientCertificate
 from penstock.wire.forwarding import Edit
@@ -30,6 +31,7 @@ class Access:
     ) -> None:
         key = presented_key(head)
         self.digest: bytes = digest_of(key) if key else b""
+        self.token: bytes = key if Tokens.may_be(key) else b""
         # A browser asks whether it may ask, without any credentials (Fetch, 3.3.5).
         asks_leave = (
             head.method == b"OPTIONS"
@@ -50,10 +52,13 @@ class Access:
         self._common_name: str = certificate.common_name if certificate is not None else ""
         self._certified: bool = certificate is not None
 
-    def record(self, tenants: Tenants) -> KeyRecord | None:
+    def record(self, tenants: Tenants, tokens: Tokens) -> KeyRecord | None:
         """Whom the head tells of, by what is known now."""
         if self.digest:
-            return tenants.by_digest(self.digest)
+            found = tenants.by_digest(self.digest)
+            if found is None and self.token:
+                return tokens.remembered(self.digest)
+            return found
         if self._certified:
             return tenants.by_certificate(self._shown, self._common_name)
         return None

@@ -65,6 +65,7 @@ class LiveSnapshot:
         """Run from here on. Endpoints that are configured no more finish what they have."""
         self._context.prompt_room = self.spec.prompt_bytes
         self._context.tenants.configure(self.spec)
+        self._context.tokens.configure(self.spec)
         self._context.limits.configure(self.spec, self._board.sharers)
         gone: dict[int, LiveEndpoint] = {}
         if self._before is not None:
@@ -149,6 +150,7 @@ class LiveSnapshot:
         self.spec = spec
         if changes.found_tenants is not None:
             self._context.tenants.configure(spec)
+            self._context.tokens.configure(spec)
             self._context.limits.configure(spec, self._board.sharers)
         self.finishing = [endpoint for endpoint in self.finishing if endpoint.in_flight]
         specs = {pool.name: pool for pool in spec.pools}
