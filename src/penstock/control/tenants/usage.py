@@ -1,6 +1,11 @@
-"""What tenants used, by day: told by workers, kept in the state directory."""
+"""What tenants used, by day: told by workers, kept in the state directory.
+
+Each supervisor has a file of its own for each day, so that two versions, while one takes over from
+the other, do not write each other's.
+"""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from time import time
@@ -46,6 +51,7 @@ class Usage:
 
     def __init__(self, files: StateFiles, wall_clock: Callable[[], float] = time) -> None:
         self._files = files
+        self._own = secrets.token_hex(4)
         self._wall_clock = wall_clock
         self._day = ""
         self._today: dict[_Key, UsageRow] = {}
@@ -74,8 +80,14 @@ class Usage:
         today = date.fromisoformat(self._day)
         for back in range(min(days, _KEPT_DAYS)):
             day = (today - timedelta(days=back)).isoformat()
-            found += list(self._today.values()) if back == 0 else self._read(day)
+            found += self._read(day)
+            if back == 0:
+                found += self._today.values()
         return found
+
+    @property
+    def _file(self) -> str:
+        return f"{_FILE}{self._day}.{self._own}"
 
     async def run(self) -> None:
         """Save what changed, now and then."""
@@ -84,26 +96,32 @@ class Usage:
             if self._changed:
                 self._changed = False
                 rows = [msgspec.structs.replace(row) for row in self._today.values()]
-                await asyncio.to_thread(self._files.write, _FILE + self._day, _VERSION, rows)
+                await asyncio.to_thread(self._files.write, self._file, _VERSION, rows)
 
     def save(self) -> None:
         """At the end."""
         if self._changed:
             self._changed = False
-            self._files.write(_FILE + self._day, _VERSION, list(self._today.values()))
+            self._files.write(self._file, _VERSION, list(self._today.values()))
 
     def _turn(self) -> None:
-        """Begin a day, with what is known of it."""
+        """Begin a day."""
         day = datetime.fromtimestamp(self._wall_clock(), UTC).date()
         if day.isoformat() == self._day:
             return
         self.save()
         self._day = day.isoformat()
-        self._today = {(row.tenant, row.key, row.model): row for row in self._read(self._day)}
+        self._today = {}
         oldest = _FILE + (day - timedelta(days=_KEPT_DAYS)).isoformat()
         for name in self._files.names():
             if name.startswith(_FILE) and name < oldest:
                 self._files.remove(name)
 
     def _read(self, day: str) -> list[UsageRow]:
-        return self._files.read(_FILE + day, _VERSION, list[UsageRow]) or []
+        """Of other supervisors, and of this one on days that are over."""
+        found: list[UsageRow] = []
+        for name in self._files.names():
+            today = name == self._file and day == self._day
+            if name.startswith(_FILE + day) and not today:
+                found += self._files.read(name, _VERSION, list[UsageRow]) or []
+        return found

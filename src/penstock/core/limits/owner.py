@@ -15,6 +15,8 @@ from penstock.core.limits.windows import PERIODS_S
 from penstock.core.snapshot import Limit
 
 _LENT_S: Final = 2.0  # by then what others hold unused was given back
+_AHEAD: Final = 4.0  # times what is needed of a budget
+_LEAST_SLICES: Final = 256  # of a budget, where no more is needed
 _LEAST_KEPT_S: Final = 0.02
 _MOST_KEPT_S: Final = 1.0
 _ALONE_KEPT_S: Final = 10.0  # where there is one borrower, for whom else should it be kept?
@@ -129,6 +131,8 @@ class Owner:
                 wait_s = min(wait_s, _LENT_S)
             return Lent(0.0, 0.0, wait_s)
         extra = max(left - need, 0.0) / (2 * self.borrowers) if asked.ahead else 0.0
+        if limit.budget:  # what a borrower that dies had of one flows back never
+            extra = min(extra, max(_AHEAD * need, limit.amount / _LEAST_SLICES))
         if limit.counts in WHOLE:
             extra = float(int(extra))
         amount = max(need, 0.0) + extra

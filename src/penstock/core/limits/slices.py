@@ -18,6 +18,7 @@ MOST_HOLDINGS: Final = 16384
 _FORGOTTEN_S: Final = 5.0  # a holding that nobody used
 _RENEWED_BELOW: Final = 0.25  # of a slice: more is asked for ahead
 _RENEW_S: Final = 0.05  # between two such questions
+_PLACE_S: Final = 0.25  # that one which came free stays here
 _DENIED_S: Final = 0.2  # so long a refusal is believed, at most
 _ENOUGH: Final = 1.0 - 1e-9  # sums of floats may be that much off
 
@@ -56,6 +57,7 @@ class Charge:
     def __init__(self, holding: Holding, amount: float) -> None:
         self.holding: Holding = holding
         self.amount: float = amount
+        self.until: float = NEVER  # a budget's window ends: afterwards nothing of it is given back
 
 
 class Slices:
@@ -93,9 +95,7 @@ class Slices:
         for charge in charges:
             holding = charge.holding
             if holding.until <= now and holding.held > 0.0:
-                holding.back += holding.held
-                holding.held = 0.0
-                self._ask(holding, 0.0, now)
+                self._lay_down(holding, now)
             if holding.held >= charge.amount * _ENOUGH:
                 continue
             if charge.amount > holding.rule.most or (
@@ -111,6 +111,8 @@ class Slices:
             if verdict == TAKEN:
                 holding.held -= charge.amount
                 holding.running += 1
+                if holding.rule.budget:
+                    charge.until = holding.whole_at
                 holding.used_at = now
                 if holding.held < holding.slice * _RENEWED_BELOW and now >= holding.ask_at:
                     self._ask(holding, 0.0, now)
@@ -128,9 +130,12 @@ class Slices:
     def _correct(self, charge: Charge, used: float, now: float) -> None:
         """More may be owed to the owner than there is."""
         holding = charge.holding
-        holding.held += charge.amount - used
+        if used > charge.amount or now < charge.until:
+            holding.held += charge.amount - used
+        if holding.rule.counts == CONCURRENT:
+            holding.until = now + _PLACE_S  # for the next request, which is near where it is busy
         charge.amount = used
-        if holding.held < 0.0 or (holding.rule.counts == CONCURRENT and holding.until <= now):
+        if holding.held < 0.0:
             self._ask(holding, 0.0, now)
 
     def grow(self, charge: Charge, used: float, now: float) -> None:
@@ -172,7 +177,10 @@ class Slices:
         if lent.amount > 0.0:
             holding.held += lent.amount
             holding.slice = lent.amount
-            holding.until = now + lent.keeps_s
+            keeps_s = lent.keeps_s
+            if holding.rule.budget:  # and not beyond its window
+                keeps_s = min(keeps_s, lent.whole_s)
+            holding.until = now + keeps_s
             holding.denied = 0.0
             holding.ask_at = now + min(_RENEW_S, lent.keeps_s)
         elif holding.least > 0.0 and lent.wait_s > 0.0:
@@ -189,8 +197,7 @@ class Slices:
         gone: list[tuple[str, str]] = []
         for key, holding in self._holdings.items():
             if holding.until <= now and holding.held > 0.0:
-                holding.back += holding.held
-                holding.held = 0.0
+                self._lay_down(holding, now)
             if holding.back > 0.0 or holding.held < 0.0:
                 self._ask(holding, 0.0, now)
             elif (
@@ -202,6 +209,13 @@ class Slices:
                 gone.append(key)
         for key in gone:
             del self._holdings[key]
+
+    def _lay_down(self, holding: Holding, now: float) -> None:
+        """Give back what is held, unless it was of a budget's window that is over."""
+        if not holding.rule.budget or now < holding.whole_at:
+            holding.back += holding.held
+            self._ask(holding, 0.0, now)
+        holding.held = 0.0
 
     def all_back(self) -> None:
         """Nobody uses any of it any more: the worker ends."""

@@ -75,6 +75,11 @@ def test_usage_is_kept_by_day(tmp_path: Path) -> None:
         ("1970-01-12", 2, 0.5),
     ]
     assert len(again.rows(1)) == 1
+    again.take([["acme", "ci", "big", 1, 10, 2, 5, 0.25]])
+    again.save()
+    counted.save()  # the version before, at its end
+    third = Usage(StateFiles(tmp_path, Events()), clock)
+    assert sum(row.requests for row in third.rows(1)) == 2
 
 
 @pytest.mark.parametrize("damaged", ["{", '{"form": "budgets", "version": 1, "value": 3}'])

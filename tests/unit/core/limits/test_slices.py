@@ -171,3 +171,24 @@ def test_cost_is_by_the_price_of_the_model_and_of_what_was_cached() -> None:
     assert prices.cost("other", 1_000_000, 0) == 0.0
     rule = Rule(limit("cost", 1.0, "month", budget=True))
     assert rule.amount_of(Amounts(cost=0.25)) == 0.25
+
+
+def test_what_was_reserved_in_one_month_is_not_given_back_to_the_next() -> None:
+    borrowers = Borrowers(limit("tokens", 1000.0, "day", budget=True), 1)
+    borrowers.now = 86400.0 * 12 - WALL % 86400.0 - 1.0
+    running = [borrowers.take(0, 400.0) for _ in range(2)]
+    borrowers.now += 2.0  # a day began
+    for charge in running:
+        assert charge is not None
+        borrowers.all[0].settle(charge, 10.0, borrowers.now)
+    given = sum(100.0 for _ in range(20) if borrowers.take(0, 100.0) is not None)
+    assert given == 1000.0
+
+
+def test_a_borrower_that_dies_takes_little_of_a_budget_along() -> None:
+    borrowers = Borrowers(limit("tokens", 100_000.0, "ever", budget=True), 2)
+    assert borrowers.take(0, 100.0) is not None
+    borrowers.owner.forget(0, borrowers.now)
+    allowances = borrowers.owner.allowances("it")
+    assert allowances is not None
+    assert allowances.left("a", WALL) >= 99_000.0
