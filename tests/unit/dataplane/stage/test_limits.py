@@ -10,6 +10,7 @@ from penstock.core.limits.owner import Asked, Lent, Owner
 from penstock.core.limits.rules import limits_in
 from penstock.core.snapshot import Key, Limit, Price, Snapshot, Tenant
 from penstock.dataplane.pool.limits import Lender
+from tests.harness.fake.http2 import Http2Peer
 from tests.harness.fake.stage import Stage, pool_of
 from tests.harness.fake.stream import End
 from tests.harness.messages import answer, answer_of, get
@@ -244,3 +245,28 @@ def test_what_a_tenant_used_is_counted_with_its_cost() -> None:
         (row,) = stage.context.limits.usage.take()
         assert row[:7] == ["acme", "ci", "small", 1, 1000, 0, 100]
         assert row[7] == pytest.approx(0.002)
+
+
+def test_over_http2_answers_tell_limits_and_a_key_ends_on_an_open_connection() -> None:
+    rate = limit("r", "requests", 2.0, "minute")
+    with Stage(keyed(rate)) as stage:
+        Supervisor(stage)
+        peer = Http2Peer(stage, stage.client())
+        head = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")]
+        head.append(("authorization", f"Bearer {SECRET}"))
+        numbers = []
+        for _ in range(3):
+            numbers.append(peer.begin(head, end=True))
+            peer.pump()
+            if stage.in_flight():
+                endpoint, _ = stage.asked()
+                stage.send(endpoint, answer_of(b"hello"))
+                peer.pump()
+        heard = [peer.heard[number] for number in numbers]
+        assert [each.status for each in heard] == [200, 200, 429]
+        assert heard[0].head["x-ratelimit-remaining-requests"] == "1"
+        assert heard[2].head["retry-after"] == "30"
+        stage.apply(world(pool_of(0), routes=[route("main", tenants="required")]))
+        last = peer.begin(head, end=True)
+        peer.pump()
+        assert peer.heard[last].status == 401
