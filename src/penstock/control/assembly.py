@@ -211,7 +211,11 @@ class _Connections:
             parts.sharing.endpoints.follow = parts.api_endpoints.follow
             parts.sharing.share_challenges(parts.fetched)
             elsewhere = parts.sharing.scaling(
-                parts.store, parts.states, parts.membership, parts.events
+                parts.store,
+                parts.scaling.leads,
+                parts.states,
+                parts.membership,
+                parts.events,
             )
             parts.scaling.elsewhere = parts.forecasts.elsewhere = elsewhere
         parts.membership.addresses_of = parts.addresses.known

@@ -24,10 +24,6 @@ class DemandElsewhere(NamedTuple):
 class Elsewhere:
     """What a balancer that is alone knows."""
 
-    def leads(self, pool: str) -> bool:
-        """Whether it is this balancer that starts and stops endpoints of the pool."""
-        return True
-
     def demand(self, pool: str) -> DemandElsewhere:
         """What the others are asked."""
         return DemandElsewhere()

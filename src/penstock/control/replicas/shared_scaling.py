@@ -13,7 +13,6 @@ from penstock.control.elsewhere import DemandElsewhere, Elsewhere
 from penstock.control.endpoint_key import EndpointKey
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
-from penstock.control.replicas.leadership import Leadership
 from penstock.control.replicas.words import Words
 from penstock.control.store.store import Store
 from penstock.core.snapshot import Endpoint, Snapshot
@@ -46,12 +45,13 @@ class Scaled(msgspec.Struct, omit_defaults=True):
 
 
 class SharedScaling(Elsewhere):
-    """``configure`` it by the snapshot that runs."""
+    """``configure`` it by the snapshot that runs. ``leads`` says whether this balancer starts and
+    stops endpoints of a pool."""
 
     def __init__(
         self,
         store: Store,
-        leadership: Leadership,
+        leads: Callable[[str], bool],
         demand: Callable[[str], DemandElsewhere],
         states: EndpointStates,
         membership: Membership,
@@ -59,7 +59,7 @@ class SharedScaling(Elsewhere):
     ) -> None:
         self.words = Words(store, PREFIX, events)
         self.words.on_word = self._hear
-        self._leadership = leadership
+        self._leads = leads
         self._demand = demand
         self._states = states
         self._membership = membership
@@ -79,9 +79,6 @@ class SharedScaling(Elsewhere):
             if scaled.started and scaled.pool in self._pools.keys() - before.keys():
                 self._take(scaled.pool, scaled.started)
             self._drain(scaled)
-
-    def leads(self, pool: str) -> bool:
-        return self._leadership.leads(_key(pool))
 
     def demand(self, pool: str) -> DemandElsewhere:
         return self._demand(pool)
@@ -118,7 +115,7 @@ class SharedScaling(Elsewhere):
             scaled = Scaled(before.pool) if before is not None else None
         else:
             self._heard[key] = scaled
-        if scaled is None or scaled.pool not in self._pools or self.leads(scaled.pool):
+        if scaled is None or scaled.pool not in self._pools or self._leads(scaled.pool):
             return
         if scaled.started is not None:
             self._take(scaled.pool, scaled.started)

@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import socket
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,6 @@ from penstock.control.discovery.membership import Membership
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.replicas.endpoint_words import EndpointWords
-from penstock.control.replicas.leadership import Leadership
 from penstock.control.replicas.load_sharing import CHANNEL, LoadSharing, to
 from penstock.control.replicas.operator_words import OperatorWords
 from penstock.control.replicas.shared_scaling import SharedScaling
@@ -43,7 +43,6 @@ class Sharing:
         self.operators = OperatorWords(store, states, events)
         self._background = BackgroundTasks(events)
         self.endpoints = EndpointWords(store, self._background, events)
-        self._leadership: Leadership | None = None
         self._scaling: SharedScaling | None = None
         self._challenges = Words(store, "challenges/", events)
 
@@ -69,12 +68,16 @@ class Sharing:
         self._challenges.on_word = hear
 
     def scaling(
-        self, store: Store, states: EndpointStates, membership: Membership, events: Events
+        self,
+        store: Store,
+        leads: Callable[[str], bool],
+        states: EndpointStates,
+        membership: Membership,
+        events: Events,
     ) -> SharedScaling:
         """What scaling and forecasts need to know of the others; ``run`` keeps it up to date."""
-        self._leadership = Leadership(store, self.me, events, monotonic)
         self._scaling = SharedScaling(
-            store, self._leadership, self.loads.others.demand, states, membership, events
+            store, leads, self.loads.others.demand, states, membership, events
         )
         return self._scaling
 
@@ -84,8 +87,7 @@ class Sharing:
         self._background.keep("what operators said", self.operators.words.run)
         self._background.keep("endpoints of the API", self.endpoints.words.run)
         self._background.keep("tokens of authorities", self._challenges.run)
-        if self._leadership is not None and self._scaling is not None:
-            self._background.keep("leading", self._leadership.run)
+        if self._scaling is not None:
             self._background.keep("what the leader started", self._scaling.words.run)
         try:
             await self.loads.run()

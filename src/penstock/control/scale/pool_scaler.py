@@ -103,12 +103,11 @@ class PoolScaler:
         members = self._members(pool)
         decision = self._decide(sample, members)
         self._remember(decision, members, sample, now)
-        leads = self._acts and self._elsewhere.leads(pool.name)
-        if leads and (self._knows or self.actuator.owns):
+        if self._acts and (self._knows or self.actuator.owns):
             await self._act(decision, pool, now)
         else:
             self.planner.undone(decision)
-        if leads:
+        if self._acts:
             self._tell_others(pool)
         await self._go_on_draining(pool, now)
 

@@ -3,13 +3,13 @@
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
 from functools import partial
 from random import Random
 from time import localtime, monotonic, time
 from typing import Any, Final
 
 import msgspec
+from xxhash import xxh3_64_hexdigest
 
 from penstock.admin.view import ScaleView
 from penstock.control.background import BackgroundTasks
@@ -29,7 +29,8 @@ from penstock.control.scale.foreseen import ForeseenDemand
 from penstock.control.scale.known_scaler import KnownScaler
 from penstock.control.scale.pool_scaler import PoolScaler
 from penstock.control.store.files import StateFiles
-from penstock.control.store.store import Store, StoreError
+from penstock.control.store.leadership import Leadership
+from penstock.control.store.store import Store
 from penstock.control.workers.workers import Workers
 from penstock.control.world.publish import Publisher
 from penstock.core.policy.support.engine_model import FleetModel
@@ -39,8 +40,6 @@ from penstock.core.scale.planner import Planner
 from penstock.core.snapshot import Endpoint, HealthCheck, Pool, Scale, Snapshot
 from penstock.dataplane.board.memory import Board
 
-_LEASE: Final = "scale/"  # before the pool's name
-_LEASE_S: Final = 30.0  # at least
 _SLOW_S: Final = 60.0  # a look that takes longer is told of
 _TICK_S: Final = 0.5  # between two looks at which pool is due
 _PROBE_TIMEOUT_S: Final = 2.0
@@ -86,9 +85,10 @@ class FleetScaling:
             events, self._background, files, clock, asyncio.sleep, self._why_not_ready
         )
         self._scalers: dict[str, PoolScaler] = {}
-        self._store = store
-        self._holder = f"{os.getpid()}-{Random().getrandbits(64):x}"
-        self._held: dict[str, float] = {}  # leases of pools, and until when
+        self._leadership: Leadership | None = None
+        if store is not None:
+            me = f"{os.getpid()}-{Random().getrandbits(64):x}"
+            self._leadership = Leadership(store, me, events, clock)
         self._retired: list[tuple[Pool, PoolScaler]] = []
         self._rules: dict[str, Scale] = {}
         self._inherited: list[KnownScaler] = []  # of pools that did not begin yet
@@ -119,6 +119,8 @@ class FleetScaling:
 
     async def run(self) -> None:
         """Runs until cancelled."""
+        if self._leadership is not None:
+            self._background.keep("leases of scaled pools", self._leadership.run)
         try:
             while True:
                 await asyncio.sleep(_TICK_S)
@@ -148,15 +150,22 @@ class FleetScaling:
     @property
     def holder(self) -> str:
         """Who holds the leases of pools, for a successor, whose they are then."""
-        return self._holder
+        return self._leadership.holder if self._leadership is not None else ""
+
+    def leads(self, pool: str) -> bool:
+        """Whether it is this balancer that starts and stops endpoints of the pool."""
+        return self._leadership is None or self._leadership.leads(_lease_of(pool))
 
     def restore(self, found: Iterable[KnownScaler], holder: str = "") -> None:
         """What a predecessor knew, before the first snapshot is followed."""
         self._inherited = list(found)
-        self._holder = holder or self._holder
+        if holder and self._leadership is not None:
+            self._leadership.holder = holder
 
     async def leave(self) -> None:
         """A successor has taken over what was started."""
+        if self._leadership is not None:
+            self._leadership.hand_over()
         for scaler in self._scalers.values():
             if not scaler.actuator.owns:
                 await scaler.actuator.close()
@@ -168,10 +177,6 @@ class FleetScaling:
         scalers = [*self._scalers.values(), *(each for _, each in self._retired)]
         await asyncio.gather(*(each.actuator.close() for each in scalers))
         await self._background.stop()
-        if self._store is not None:
-            for pool in self._held:
-                with suppress(StoreError):
-                    await self._store.release(_LEASE + pool, self._holder)
 
     def view(self, pool: str) -> ScaleView | None:
         """What operators are shown of that pool; None where it is not scaled."""
@@ -219,7 +224,7 @@ class FleetScaling:
         if isinstance(capacity, EngineCapacity):
             await self._fit.refresh(pool, capacity, self._board)
         if scaler is self._scalers.get(pool.name):
-            scaler.actuator.alone = await self._holds(pool.name, scaler, now)
+            scaler.actuator.alone = await self._may_act(pool.name, scaler)
         wall = time()
         local_s = wall + localtime(wall).tm_gmtoff
         try:
@@ -227,21 +232,12 @@ class FleetScaling:
         except Exception as error:  # noqa: BLE001 - the other pools go on
             self._events.bug(f"scaling pool {pool.name}", error)
 
-    async def _holds(self, pool: str, scaler: PoolScaler, now: float) -> bool:
-        """Whether this balancer is the one that acts for the pool. While the store cannot be asked,
-        whoever held it goes on until its lease is over."""
-        if self._store is None or not scaler.actuator.acts:
+    async def _may_act(self, pool: str, scaler: PoolScaler) -> bool:
+        """Whether this balancer is the one of several that acts for the pool."""
+        if self._leadership is None or not scaler.actuator.acts:
             return True
-        seconds = max(_LEASE_S, 4.0 * scaler.planner.rules.interval_s)
-        try:
-            held = await self._store.lease(_LEASE + pool, self._holder, seconds)
-        except StoreError:
-            return now < self._held.get(pool, 0.0)
-        if held:
-            self._held[pool] = now + seconds
-        else:
-            self._held.pop(pool, None)
-        return held
+        await self._leadership.join(_lease_of(pool))
+        return self.leads(pool)
 
     def _begin(self, pool: Pool, rules: Scale) -> None:
         choice = rules.actuator
@@ -368,6 +364,11 @@ class FleetScaling:
         tls = Pool("", ()).tls
         result = await self._checker.check(CheckTarget("", endpoint, check, tls))
         return "" if result.passed else result.detail
+
+
+def _lease_of(pool: str) -> str:
+    """Of names of pools, which may have any characters."""
+    return f"scale/{xxh3_64_hexdigest(pool.encode())}"
 
 
 def _key_of(retired: tuple[Pool, PoolScaler]) -> str:

@@ -1,8 +1,5 @@
 """Of several balancers one scales a pool, by what all of them are asked; the others follow it."""
 
-import asyncio
-from contextlib import AsyncExitStack
-
 import pytest
 
 from penstock.control.background import BackgroundTasks
@@ -10,12 +7,10 @@ from penstock.control.discovery.membership import Membership
 from penstock.control.elsewhere import DemandElsewhere, Elsewhere
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
-from penstock.control.replicas.leadership import LEASE_S, Leadership
 from penstock.control.replicas.shared_scaling import SharedScaling
 from penstock.control.scale.sampling import Sampler
 from penstock.control.store.embedded import EmbeddedStore
 from penstock.control.store.files import StateFiles
-from penstock.control.store.store import StoreError
 from penstock.core.snapshot import Endpoint, Pool, Scale, Snapshot
 from penstock.dataplane.board.layout import P_REQUESTS, P_WAITING
 from penstock.dataplane.board.memory import create_board
@@ -27,23 +22,9 @@ from tests.unit.control.waiting import until
 A, B = 9001, 9002
 
 
-class Outages(EmbeddedStore):
-    gone = False
-
-    async def lease(self, name: str, holder: str, seconds: float) -> bool:
-        if self.gone:
-            raise StoreError("it is gone")
-        return await super().lease(name, holder, seconds)
-
-
 @pytest.fixture
-def store(clock: Clock) -> Outages:
-    return Outages(StateFiles(None, Events()), clock)
-
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock.control.replicas.leadership._RENEW_S", 0.002)
+def store(clock: Clock) -> EmbeddedStore:
+    return EmbeddedStore(StateFiles(None, Events()), clock)
 
 
 def scaled(*ports: int) -> Snapshot:
@@ -53,57 +34,13 @@ def scaled(*ports: int) -> Snapshot:
     return Snapshot(0, (), (), (Pool("main", endpoints=endpoints, scale=Scale(max=3), row=0),))
 
 
-async def test_one_leads_and_another_once_it_is_gone(store: Outages, clock: Clock) -> None:
-    async with AsyncExitStack() as stack:
-        tasks = BackgroundTasks(Events())
-        stack.push_async_callback(tasks.stop)
-        one = Leadership(store, "one", Events(), clock)
-        two = Leadership(store, "two", Events(), clock)
-        assert not one.leads("a"), "nothing is known yet"
-        first = tasks.begin("one", one.run())
-        await until(lambda: one.leads("a"), "it leads")
-        two.leads("a")
-        tasks.begin("two", two.run())
-        await asyncio.sleep(0.02)
-        assert (one.leads("a"), two.leads("a")) == (True, False)
-        first.cancel()
-        await until(lambda: two.leads("a"), "it leads as soon as the other ended in order")
-        assert not one.leads("a")
-
-
-async def test_who_cannot_renew_stops_before_another_begins(store: Outages, clock: Clock) -> None:
-    tasks = BackgroundTasks(Events())
-    one = Leadership(store, "one", Events(), clock)
-    one.leads("a")
-    tasks.begin("one", one.run())
-    await until(lambda: one.leads("a"), "it leads")
-    store.gone = True
-    await asyncio.sleep(0.01)
-    clock.now += LEASE_S - 0.6
-    assert one.leads("a")
-    clock.now += 0.2
-    assert not one.leads("a")
-    store.gone = False
-    assert not await store.lease("leader/a", "two", 1.0)
-    clock.now += 0.5
-    await tasks.stop()
-
-
-class Lead:
-    def __init__(self, leads: bool) -> None:
-        self.now = leads
-
-    def leads(self, what: str) -> bool:
-        return self.now
-
-
 class Balancer:
     def __init__(self, store: EmbeddedStore, clock: Clock, leads: bool) -> None:
         self.states = EndpointStates(create_board(1, endpoint_rows=4, pool_rows=1), Events())
         self.membership = Membership(clock)
         self.scaling = SharedScaling(
             store,
-            Lead(leads),  # type: ignore[arg-type]
+            lambda pool: leads,
             lambda pool: DemandElsewhere(),
             self.states,
             self.membership,
@@ -123,7 +60,7 @@ class Balancer:
 
 
 async def test_the_others_serve_what_the_leader_started_and_drain_whom_it_drains(
-    store: Outages, clock: Clock
+    store: EmbeddedStore, clock: Clock
 ) -> None:
     leader, other = Balancer(store, clock, True), Balancer(store, clock, False)
     tasks = BackgroundTasks(Events())

@@ -17,19 +17,35 @@ _MARGIN_S: Final = 0.5  # by which clocks may differ over a lease
 
 
 class Leadership:
-    """``run`` it; ``leads`` says whether, and from then on keeps asking for it."""
+    """``run`` it, to keep asking for all that ``join`` was called with.
 
-    def __init__(self, store: Store, me: str, events: Events, clock: Callable[[], float]) -> None:
+    ``holder`` is the name under which leases are held. Whoever goes on in this one's place takes it
+    over, and has them then.
+    """
+
+    def __init__(
+        self, store: Store, holder: str, events: Events, clock: Callable[[], float]
+    ) -> None:
+        self.holder = holder
         self._store = store
-        self._me = me
         self._events = events
         self._clock = clock
         self._until: dict[str, float] = {}  # by lease; 0.0: another holds it
         self._led: set[str] = set()
 
+    async def join(self, what: str) -> None:
+        """Ask for that lease, from now on."""
+        if what not in self._until:
+            self._until[what] = 0.0
+            await self._renew(what)
+
     def leads(self, what: str) -> bool:
         """Whether this balancer holds that lease now."""
-        return self._clock() < self._until.setdefault(what, 0.0)
+        return self._clock() < self._until.get(what, 0.0)
+
+    def hand_over(self) -> None:
+        """Somebody goes on under the same name: nothing is given back."""
+        self._led.clear()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -46,7 +62,7 @@ class Leadership:
     async def _renew(self, what: str) -> None:
         asked_at = self._clock()
         try:
-            held = await self._store.lease(f"leader/{what}", self._me, LEASE_S)
+            held = await self._store.lease(f"leader/{what}", self.holder, LEASE_S)
         except StoreError:
             return  # it holds until it ends
         self._until[what] = asked_at + LEASE_S - _MARGIN_S if held else 0.0
@@ -59,6 +75,6 @@ class Leadership:
 
     async def _give_back(self, what: str) -> None:
         try:
-            await self._store.release(f"leader/{what}", self._me)
+            await self._store.release(f"leader/{what}", self.holder)
         except StoreError:
             return  # it ends by itself
