@@ -147,6 +147,9 @@ class Asked(AdmittedExchange):
     def room(self) -> int:
         return ROOM if self.worker.endpoint.has_room() else NO_ROOM
 
+    def cost(self) -> float:
+        return 1.0
+
     def cached(self) -> int:
         return 0
 

@@ -65,8 +65,6 @@ class Waiter:
         self.expires_at: float = expires_at  # of the request as a whole; 0.0: never
         self.caller: Caller = ANYONE  # who asks
         self.needs: str = ""  # whose needs are the same can use the same endpoints
-        # What it is thought to use: tokens of a language model, or 1 for any other request.
-        self.cost: float = 1.0
         self.charged: float = 0.0  # to its tenant, who shares the pool with others that wait
         self.entry: QueueEntry | None = None
         self.gate: Gate | None = None  # where it waits or was let in
@@ -149,6 +147,11 @@ class Gate:
     def on_place_free(self) -> None:
         """A place is free that one of the ``others_wait`` may have."""
 
+    def cost(self, waiter: Waiter) -> float:
+        """What it is thought to use: tokens of a language model, or 1 for any other request. Asked
+        only where others wait."""
+        return 1.0
+
     def cached(self, waiter: Waiter) -> float:
         """Tokens of its prompt that a cache holds where there may be room."""
         return 0.0
@@ -215,7 +218,7 @@ class Gate:
         entry = QueueEntry(waiter, deadline, waiter.importance, waiter.needs, waiter.number)
         entry.tenant = waiter.caller.tenant
         entry.weight = waiter.caller.weight
-        entry.cost = waiter.cost
+        entry.cost = self.cost(waiter)
         entry.queued_at = now - waiter.queued_s
         new = waiter.number == 0 and waiter.queued_s == 0.0
         waiter.entry = entry
@@ -362,7 +365,7 @@ class Gate:
                 for entry in queue.heads():
                     waiter = _waiter_of(entry)
                     entry.cached = self.cached(waiter)
-                    entry.cost = max(waiter.cost - entry.cached, 0.0)
+                    entry.cost = max(self.cost(waiter) - entry.cached, 0.0)
             for entry in queue.next_in_line(now):
                 waiter = _waiter_of(entry)
                 if entry.needs in full:
@@ -415,9 +418,9 @@ class Gate:
         waiter.gate = self
         waiter.admitted_at = self.env.now
         if crowded and queue is not None:
-            waiter.charged = waiter.cost
+            waiter.charged = self.cost(waiter)
             account = account_of(waiter.importance, waiter.caller.tenant)
-            queue.charge(account, waiter.cost, waiter.caller.weight)
+            queue.charge(account, waiter.charged, waiter.caller.weight)
         if self._shedding is not None:
             self._shedding.waited(0.0)
         return True

@@ -8,6 +8,7 @@ from penstock.core.admission.gate import Ending, needs_of
 from penstock.core.admission.priority import importance_of
 from penstock.core.admission.tenant_shares import cost_of
 from penstock.core.attempts import OVER_BUDGET, Attempts, Failure
+from penstock.core.caller import ANYONE
 from penstock.core.endpoint import Endpoint
 from penstock.core.pool.pool import NO_ROOM, ROOM
 from penstock.core.request import Request
@@ -66,11 +67,13 @@ class Dispatch(AdmittedExchange):
             self.pick()
             return
         request = self.request
-        importance = importance_of(self.priority, request.caller, self.pool.spec.admission)
+        importance = self.priority
+        if request.caller is not ANYONE:
+            importance = importance_of(importance, request.caller, admission.spec)
+        elif importance < 0:
+            importance = admission.spec.default_priority
         waiter = ExchangeWaiter(self, importance, self.expires_at)
         waiter.caller = request.caller
-        if request.prompt_tokens > 0:
-            waiter.cost = cost_of(request.prompt_tokens, 0, request.output_tokens)
         waiter.needs = self._needs()
         self.waiter = waiter
         if admission.admits(waiter):
@@ -99,6 +102,13 @@ class Dispatch(AdmittedExchange):
                 return NO_ROOM
         attempts = self.attempts
         return pool.room(request, attempts.tried if attempts is not None else None)
+
+    def cost(self) -> float:
+        """What it is thought to use, as its tenant is charged."""
+        request = self.request
+        if request.prompt_tokens <= 0:
+            return 1.0
+        return cost_of(request.prompt_tokens, 0, request.output_tokens)
 
     def cached(self) -> int:
         """Most tokens of its prompt that an endpoint with room holds."""

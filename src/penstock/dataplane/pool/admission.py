@@ -35,6 +35,10 @@ class AdmittedExchange:
         """Whether an endpoint takes it now: ROOM, NO_ROOM or NOBODY of ``core.pool``."""
         raise NotImplementedError
 
+    def cost(self) -> float:
+        """What it is thought to use, as its tenant is charged."""
+        raise NotImplementedError
+
     def cached(self) -> int:
         """Most tokens of its prompt that an endpoint with room holds."""
         raise NotImplementedError
@@ -194,6 +198,9 @@ class Admission(Gate, Flushable):
         if found != ROOM and self.others_wait and self.shared is not None:
             self.shared.no_room()
         return found
+
+    def cost(self, waiter: Waiter) -> float:
+        return _exchange_of(waiter).cost()
 
     def cached(self, waiter: Waiter) -> float:
         return float(_exchange_of(waiter).cached())

@@ -27,8 +27,6 @@ class JobWaiter(Waiter):
         self.caller = request.caller
         if request.caller.priority >= 0:
             self.importance = request.caller.priority
-        if request.prompt_tokens > 0:
-            self.cost = cost_of(request.prompt_tokens, 0, request.output_tokens)
 
 
 @trait
@@ -61,6 +59,12 @@ class BalancerGate(Gate):
 
     def room(self, waiter: Waiter) -> int:
         return self._balancer.room(_job_of(waiter))
+
+    def cost(self, waiter: Waiter) -> float:
+        request = _job_of(waiter).request
+        if request.prompt_tokens <= 0:
+            return 1.0
+        return cost_of(request.prompt_tokens, 0, request.output_tokens)
 
     def cached(self, waiter: Waiter) -> float:
         return float(self._balancer.cached(_job_of(waiter)))
