@@ -11,6 +11,7 @@ from penstock.control.endpoints.states import NOT_CHECKED, EndpointStates
 from penstock.control.events import Events
 from penstock.core.health.health import DOWN, STARTING, UP
 from penstock.core.snapshot import AgentCheck, Drain, HealthCheck, Pool, SlowStart
+from penstock.core.snapshot.changes import endpoint_changes
 from penstock.dataplane.board.layout import (
     H_EPOCH,
     S_DRAINING,
@@ -23,7 +24,7 @@ from penstock.dataplane.board.layout import (
 from penstock.dataplane.board.memory import Board
 from penstock.wire.agent_check import AgentAnswer, parse_agent_line
 from tests.unit.control.conftest import Clock
-from tests.unit.control.worlds import endpoint, pool
+from tests.unit.control.worlds import endpoint, pool, world
 
 CHECKED = HealthCheck()
 AGENT = AgentCheck(port=9777)
@@ -32,7 +33,9 @@ AGENT = AgentCheck(port=9777)
 class States:
     """Endpoint states on a board, and what the board says."""
 
-    def __init__(self, board: Board, events: Events, clock: Clock) -> None:
+    def __init__(self, board: Board, events: Events, clock: Clock, told: str) -> None:
+        self.told = told
+        self.before = world()
         self.board = board
         self.events = events
         self.states = EndpointStates(board, events, clock, clock)
@@ -40,8 +43,14 @@ class States:
     def run(self, *pools: Pool) -> None:
         """These pools are the world, each endpoint in the row of its name: ``e3`` in row 3."""
         placed = [_in_rows(each) for each in pools]
+        running = world(placed)
+        changes = endpoint_changes(self.before, running) if self.told == "changes" else None
+        self.before = running
         self.states.add_new(placed)
-        self.states.configure(placed)
+        if changes is not None:
+            self.states.change(placed, changes)
+        else:
+            self.states.configure(placed)
 
     def cells(self, row: int) -> tuple[int, int, int, float]:
         """Health, draining, ejected, weight."""
@@ -66,9 +75,9 @@ def _in_rows(of: Pool) -> Pool:
     return replace(of, endpoints=tuple(replace(e, row=int(e.name[1:])) for e in of.endpoints))
 
 
-@pytest.fixture
-def states(board: Board, events: Events, clock: Clock) -> States:
-    return States(board, events, clock)
+@pytest.fixture(params=["all", "changes"])
+def states(board: Board, events: Events, clock: Clock, request: pytest.FixtureRequest) -> States:
+    return States(board, events, clock, request.param)
 
 
 def test_an_endpoint_without_checks_is_up_with_its_weight(states: States) -> None:

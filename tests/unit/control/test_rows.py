@@ -4,6 +4,7 @@ import pytest
 
 from penstock.control.world.rows import BoardFullError, Rows
 from penstock.core.snapshot import Snapshot
+from penstock.core.snapshot.changes import endpoint_changes
 from penstock.dataplane.board.layout import L_IN_FLIGHT, L_REQUESTS, P_REQUESTS
 from penstock.dataplane.board.memory import Board
 from tests.unit.control.conftest import Clock
@@ -15,21 +16,27 @@ LONG_S = 60.0
 class Reloads:
     """Publishes worlds one after the other, as the publisher does."""
 
-    def __init__(self, board: Board, clock: Clock) -> None:
+    def __init__(self, board: Board, clock: Clock, told: str) -> None:
+        self.told = told
         self.rows = Rows(board, clock)
         self.generation = 0
         self.running = world()
 
     def publish(self, pools: dict[str, list[str]]) -> Snapshot:
         self.generation += 1
+        before = self.running
         self.running = self.rows.place(world(pools, generation=self.generation))
-        self.rows.configure(self.running)
+        changes = endpoint_changes(before, self.running) if self.told == "changes" else None
+        if changes is not None:
+            self.rows.change(changes)
+        else:
+            self.rows.configure(self.running)
         return self.running
 
 
-@pytest.fixture
-def reloads(board: Board, clock: Clock) -> Reloads:
-    return Reloads(board, clock)
+@pytest.fixture(params=["all", "changes"])
+def reloads(board: Board, clock: Clock, request: pytest.FixtureRequest) -> Reloads:
+    return Reloads(board, clock, request.param)
 
 
 def endpoint_rows(snapshot: Snapshot) -> dict[tuple[str, str], int]:

@@ -253,7 +253,12 @@ class Membership:
             for place in [place for place in found if place in came]:
                 names[place] = _free_name(found[place], known.used)
                 known.used.add(names[place])
-        return fixed + tuple([_named(found[place], name) for place, name in names.items()])
+        return fixed + tuple(
+            [
+                each if (each := found[place]).name == name else replace(each, name=name)
+                for place, name in names.items()
+            ]
+        )
 
     def _found(self, known: _Pool) -> dict[Place, Endpoint]:
         """What all sources say together: whose word goes before the others' is written last."""

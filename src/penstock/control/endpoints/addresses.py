@@ -9,7 +9,6 @@ addresses, and so are health checks, which then test what requests go to.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from ipaddress import ip_address
 from time import monotonic
 from typing import Final
@@ -27,6 +26,8 @@ _WAIT_S: Final = 0.5  # for names that were: what was found before will do
 _PERIOD_S: Final = 30.0  # between two look-ups, where nobody says how long addresses hold
 _LEAST_S: Final = 5.0  # whatever else is said, and after one that failed
 _LOOK_S: Final = 1.0
+_MOST_REMEMBERED: Final = 1 << 17
+_ADDRESSES: Final[set[str]] = set()  # hosts that are no names: asked of all with every publication
 _BEING_LOOKED_UP: Final = "its name is being looked up"
 
 
@@ -75,6 +76,8 @@ class Addresses:
 
     def configure(self, snapshot: Snapshot) -> None:
         """Keep the names of the running snapshot, and forget all others."""
+        if not self._names:
+            return
         present = {endpoint.host for endpoint in _named(snapshot)}
         for host in [host for host in self._names if host not in present]:
             gone = self._names.pop(host)
@@ -160,7 +163,7 @@ class Addresses:
             self._changed.set()
 
     def _mark(self, spec: Snapshot) -> Snapshot:
-        if not any(True for _ in _named(spec)):
+        if not self._names:  # `resolve` has noted all that there are
             return spec
         return msgspec.structs.replace(
             spec,
@@ -182,13 +185,21 @@ class Addresses:
 
 def _named(spec: Snapshot) -> list[Endpoint]:
     """Endpoints whose host is no address itself."""
-    return [each for pool in spec.pools for each in pool.endpoints if not _is_address(each.host)]
+    return [
+        each
+        for pool in spec.pools
+        for each in pool.endpoints
+        if each.host not in _ADDRESSES and not _is_address(each.host)
+    ]
 
 
-@lru_cache(maxsize=1 << 17)  # asked of every endpoint with every publication
 def _is_address(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:
-        return socket_path(host) != ""
+        if not socket_path(host):
+            return False
+    if len(_ADDRESSES) >= _MOST_REMEMBERED:
+        _ADDRESSES.clear()
+    _ADDRESSES.add(host)
     return True

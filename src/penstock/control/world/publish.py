@@ -16,7 +16,7 @@ from penstock.control.workers.workers import StartError, Workers
 from penstock.control.world.certificates import CertificateFiles
 from penstock.control.world.rows import BoardFullError, Rows
 from penstock.core.snapshot import MAX_LISTENERS, Endpoint, Snapshot
-from penstock.core.snapshot.changes import endpoint_changes
+from penstock.core.snapshot.changes import EndpointChanges, endpoint_changes
 from penstock.dataplane.board.layout import H_GENERATION
 from penstock.dataplane.board.memory import Board
 
@@ -82,8 +82,9 @@ class Publisher:
                 joined, snapshot = await self._prepare(spec, fixed)
             except PublishError as error:
                 raise StartError(str(error)) from error
+            self._states.add_new(snapshot.pools)
             await self._workers.start(snapshot)
-            self._configure(snapshot, fixed, joined)
+            self._configure(snapshot, fixed, joined, None)
 
     @property
     def generation(self) -> int:
@@ -149,11 +150,26 @@ class Publisher:
         self._reclaim()
         try:
             joined, snapshot = await self._prepare(spec, fixed)
-            await self._tell_workers(snapshot)
+            changes = endpoint_changes(self.running, snapshot)
+            self._add_new(snapshot, changes)
+            await self._tell_workers(snapshot, changes)
         except PublishError:
-            self._configure(self.running, self.fixed, None)
+            self._configure(self.running, self.fixed, None, None)
             raise
-        self._configure(snapshot, fixed, joined)
+        self._configure(snapshot, fixed, joined, changes)
+
+    def _add_new(self, snapshot: Snapshot, changes: EndpointChanges | None) -> None:
+        """Endpoints have a state before any worker hears of them."""
+        if changes is None:
+            self._states.add_new(snapshot.pools)
+            return
+        pools = {pool.name: pool for pool in snapshot.pools}
+        self._states.add_new(
+            msgspec.structs.replace(
+                pools[change.pool], endpoints=tuple([each for _, each in change.placed])
+            )
+            for change in changes.pools
+        )
 
     def _reclaim(self) -> None:
         if not self.rows_stay():
@@ -182,7 +198,6 @@ class Publisher:
             self._sockets.open(snapshot.listeners)
         except (BoardFullError, ListenError) as error:
             raise PublishError(str(error)) from error
-        self._states.add_new(snapshot.pools)
         return joined, snapshot
 
     def _join(self, spec: Snapshot, fixed: Fixed) -> tuple[Snapshot, Snapshot]:
@@ -194,15 +209,14 @@ class Publisher:
             joined.append(msgspec.structs.replace(pool, endpoints=members))
             if again:
                 runs = self._joined.get(pool.name, {})
-                members = tuple([runs.get(id(each), each) for each in members])
+                members = tuple(map(runs.get, map(id, members), members))
             known.append(msgspec.structs.replace(pool, endpoints=members))
         return (
             msgspec.structs.replace(spec, pools=tuple(joined)),
             msgspec.structs.replace(spec, pools=tuple(known)),
         )
 
-    async def _tell_workers(self, snapshot: Snapshot) -> None:
-        changes = endpoint_changes(self.running, snapshot)
+    async def _tell_workers(self, snapshot: Snapshot, changes: EndpointChanges | None) -> None:
         refused = await self._workers.publish(snapshot, changes)
         if not refused:
             return
@@ -217,8 +231,15 @@ class Publisher:
             )
         raise PublishError("; ".join(sorted(set(refused.values()))))
 
-    def _configure(self, snapshot: Snapshot, fixed: Fixed, joined: Snapshot | None) -> None:
-        """This runs: let go of what is not in it, tell those who follow it."""
+    def _configure(
+        self,
+        snapshot: Snapshot,
+        fixed: Fixed,
+        joined: Snapshot | None,
+        changes: EndpointChanges | None,
+    ) -> None:
+        """This runs: let go of what is not in it, tell those who follow it. ``changes`` lead to it
+        from what ran, where nothing but endpoints changed."""
         if snapshot is not self.running:
             self._files.configure(snapshot)
         self.running = snapshot
@@ -226,15 +247,16 @@ class Publisher:
         if joined is not None:
             self._members = joined  # whose objects live as long as their numbers are known
             self._joined = {
-                before.name: {
-                    id(each): placed
-                    for each, placed in zip(before.endpoints, after.endpoints, strict=True)
-                }
+                before.name: dict(zip(map(id, before.endpoints), after.endpoints, strict=True))
                 for before, after in zip(joined.pools, snapshot.pools, strict=True)
             }
         self._board.cells[H_GENERATION] = snapshot.generation
-        self._rows.configure(snapshot)
-        self._states.configure(snapshot.pools)
+        if changes is None:
+            self._rows.configure(snapshot)
+            self._states.configure(snapshot.pools)
+        else:  # of thousands few are others
+            self._rows.change(changes)
+            self._states.change(snapshot.pools, changes)
         self._sockets.close_except(snapshot.listeners)
         if not self.hushed:
             for follow in self.followers:

@@ -8,12 +8,16 @@ snapshots that they were made from: ``changed(a, endpoint_changes(a, b)) == b``.
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 from msgspec import field
 from msgspec.structs import replace
 
 from penstock.core.snapshot import Endpoint, Pool, ServedModel, Snapshot, Tenant
 from penstock.core.snapshot.data import Data
+
+_TLS = attrgetter("tls")
 
 
 class PoolChange(Data, frozen=True):
@@ -126,7 +130,7 @@ def _changed_pool(pool: Pool, change: PoolChange) -> Pool:
 
 
 def _speaks_tls(pool: Pool) -> bool:
-    return any(endpoint.tls for endpoint in pool.endpoints)
+    return any(map(_TLS, pool.endpoints))
 
 
 def decode_changes(encoded: object) -> EndpointChanges:
