@@ -54,10 +54,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
     """One node that has all slots."""
     with StoreServer(tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes") as running:
         ask = running.client.execute_command
-        ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
+        ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
 
         def whole() -> bool:
-            return b"cluster_state:ok" in ask("CLUSTER", "INFO")  # type: ignore[no-untyped-call]
+            return b"cluster_state:ok" in ask("CLUSTER", "INFO")
 
         wait_until(whole, "the cluster is whole")
         yield running
