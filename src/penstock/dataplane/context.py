@@ -18,6 +18,7 @@ from penstock.dataplane.io.tls import ClientContexts
 from penstock.dataplane.pool.limits import Limits
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.request_log import RequestLog, tell_time_by
+from penstock.dataplane.route.auth_verdicts import AuthVerdicts
 from penstock.dataplane.route.planner import Planner
 from penstock.dataplane.route.tokens import Tokens
 from penstock.dataplane.tunnel.outlets import Outlets
@@ -70,6 +71,7 @@ class Context:
         self.second: int = 0  # since 1970, looked at four times
         self.tenants: Tenants = Tenants()
         self.tokens: Tokens = Tokens()
+        self.auth_verdicts: AuthVerdicts = AuthVerdicts()
         self.limits: Limits = Limits(self.loop)
         # By address.
         self.wrong_keys: RateTable = RateTable(WRONG_KEYS, WRONG_KEYS_S, most=MOST_ADDRESSES)

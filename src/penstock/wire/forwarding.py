@@ -131,6 +131,16 @@ class ForwardedHead:
             other._http1 = self.http1().removesuffix(self._ending()) + other._ending()
         return other
 
+    def with_fields(self, fields: list[Field]) -> "ForwardedHead":
+        """The same with further fields, for one request."""
+        other = ForwardedHead(self.method, self.target, self.host)
+        other.fields = self.fields + fields
+        other.chunked = self.chunked
+        other.content_length = self.content_length
+        other.upgrade = self.upgrade
+        other.has_grpc_timeout = self.has_grpc_timeout
+        return other
+
     def _ending(self) -> bytes:
         ending = REQUEST_ID_LINE
         if self.upgrade:

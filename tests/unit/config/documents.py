@@ -154,6 +154,14 @@ routes:
     compression: on
     error_pages: [{statuses: [500, 5xx], text: broken, replace_endpoint_answers: true}]
     tenants: optional
+    forward_auth:
+      pool: canary
+      path: /verify
+      pass_headers: X-User
+      tenant_header: X-Tenant
+      user_header: X-Person
+      timeout: 1s
+      cache: 5s
     priority: 5
     limits: {input_tokens: 9, per: hour, by: "header:X-App"}
     budgets: {output_tokens: 9}

@@ -61,6 +61,15 @@ def test_what_is_wrong_with_tenants_is_told(text: str, error: str, tmp_path: Pat
     [
         ("{pool: main, tenants: required}", "nobody has a key"),
         ("{respond: 204, tenants: required}", "nobody has a key"),
+        ("{pool: main, forward_auth: {pool: other}}", "no pool is called 'other'"),
+        ("{respond: 204, forward_auth: {pool: main}}", "`forward_auth` needs a `pool`"),
+        ("{pool: main, forward_auth: {pool: main, tenant_header: X-T}}", "names tenants, and"),
+        ("{pool: main, forward_auth: {pool: main, user_header: X-U}}", "has no effect without"),
+        ("{pool: main, limits: [{requests: 1, per: day}, {requests: 2, per: day}]}", "count the"),
+        ("{pool: main, limits: {requests: 1}}", "needs `per`"),
+        ("{pool: main, limits: {requests: 1, tokens: 2, per: day}}", "give exactly one of"),
+        ("{pool: main, limits: {requests: 1, per: day, by: color}}", "or `header:NAME` is needed"),
+        ("{respond: 204, limits: {requests: 1, per: day}}", "needs a `pool` or `pools`"),
     ],
 )
 def test_routes_that_cannot_ask_for_keys_are_refused(

@@ -356,6 +356,8 @@ def _check_connection_route(
             findings.wrong((*at, "match", key), f"{why}: there is nothing of HTTP to match")
     changes = {
         "mirror": route.mirror,
+        "forward_auth": route.forward_auth is not None,
+        "limits": route.limits,
         "rewrite": route.rewrite,
         "request_headers": route.request_headers,
         "response_headers": route.response_headers,

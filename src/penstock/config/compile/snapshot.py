@@ -383,6 +383,8 @@ def check_references(
     named: list[tuple[Location, str]] = [((*at, "pools", name), name) for name in route.pools or ()]
     if route.pool is not None:
         named.append(((*at, "pool"), route.pool))
+    if route.forward_auth is not None:
+        named.append(((*at, "forward_auth", "pool"), route.forward_auth.pool))
     if route.mirror is not None:
         named.append(((*at, "mirror"), route.mirror.pool))
     for where, name in named:

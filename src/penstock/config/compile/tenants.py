@@ -184,10 +184,33 @@ def demand_keys(
         route.name or f"route-{index + 1}": (route, ("routes", index))
         for index, route in enumerate(document.routes or ())
     }
+    for route in routes:
+        if route.forward_auth is not None:
+            _check_service(route.forward_auth, said[route.name][1], pools, there_are, findings)
     return tuple(
         replace(route, tenants=_demanded(route, said, pools, there_are, findings))
         for route in routes
     )
+
+
+def _check_service(
+    spec: snapshot.ForwardAuth,
+    at: Location,
+    pools: Mapping[str, snapshot.Pool],
+    there_are: bool,
+    findings: Findings,
+) -> None:
+    """It can be asked, and what it tells is understood."""
+    here = (*at, "forward_auth")
+    if spec.pool in pools and pools[spec.pool].protocol != "http":
+        findings.wrong((*here, "pool"), f"{spec.pool!r} does not speak HTTP, by which it is asked")
+    if spec.tenant_header and not there_are:
+        findings.wrong(
+            (*here, "tenant_header"),
+            "it names tenants, and there are none: give `tenants` or `tenants_directory`",
+        )
+    if spec.user_header and not spec.tenant_header:
+        findings.wrong((*here, "user_header"), "has no effect without a `tenant_header`")
 
 
 def _demanded(

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from penstock.config.document.compression import CompressionOrOff
 from penstock.config.document.error_pages import ErrorPages
+from penstock.config.document.forward_auth import ForwardAuth
 from penstock.config.document.headers import Edits, compiled_edits
 from penstock.config.document.limits import Budgets, Limits
 from penstock.config.document.listeners import ServerName, parse_server_name
@@ -289,6 +290,7 @@ class Route(Section):
     )
     limits: Limits = setting((), "How much may be asked for by way of it, beside other limits.")
     budgets: Budgets = setting((), "How much may be asked for by way of it in a calendar's time.")
+    forward_auth: ForwardAuth | None = setting(None, "Ask a service whether a request may go on.")
     tenants: Literal["off", "optional", "required"] | None = setting(
         None,
         "Whether requests need a tenant's key. `optional`: those without one are nobody's. "
@@ -317,6 +319,8 @@ class Route(Section):
             raise ValueError("`mirror` needs a `pool` or `pools` beside it")
         if self.grpc_service is not None:
             self._check_service(self.grpc_service)
+        if self.forward_auth is not None and not (self.pool or self.pools):
+            raise ValueError("`forward_auth` needs a `pool` or `pools` beside it")
         if self.error_pages and not (self.pool or self.pools):
             raise ValueError("`error_pages` needs a `pool` or `pools` beside it")
         if self.compression is not None and not (self.pool or self.pools):
@@ -331,6 +335,7 @@ class Route(Section):
             name=self.name or name,
             match=self._compiled_match(),
             pools=tuple(snapshot.WeightedPool(pool, weights[pool]) for pool in weights),
+            forward_auth=self.forward_auth.compiled() if self.forward_auth else None,
             mirror=self.mirror.pool if self.mirror else "",
             mirror_share=self.mirror.share if self.mirror else _ROUTE.mirror_share,
             redirect=plain(snapshot.Redirect, self.redirect) if self.redirect else None,

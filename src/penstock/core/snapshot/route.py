@@ -108,6 +108,18 @@ class Compression(Data, frozen=True):
     private: bool = False  # also where cookies or credentials go along
 
 
+class ForwardAuth(Data, frozen=True):
+    """Whether a request may go on is asked of a service, which ``pool`` serves."""
+
+    pool: str
+    path: str = "/"
+    pass_headers: tuple[str, ...] = ()  # of its yes, to the endpoint; clients cannot send them
+    tenant_header: str = ""  # of its yes: the name of the tenant that asks, and of its user
+    user_header: str = ""
+    timeout_s: float = 5.0
+    cache_s: float = 0.0  # how long an answer counts for the same head; 0: it is asked each time
+
+
 class Route(Data, frozen=True):
     """What happens to requests that match: exactly one of pools, redirect, respond and
     grpc_service is set."""
@@ -130,3 +142,4 @@ class Route(Data, frozen=True):
     tenants: Literal["off", "optional", "required"] = "off"
     priority: int = -1  # of its requests in queues, 0 most important; -1: as its pools say
     limits: tuple[Limit, ...] = ()
+    forward_auth: ForwardAuth | None = None

@@ -24,12 +24,15 @@ from penstock.dataplane.exchange.reservation import Reservation
 from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.pool.limits import LimitsAwaiter
 from penstock.dataplane.route.access import Access, model_in_query
+from penstock.dataplane.route.auth_question import AuthQuestion
+from penstock.dataplane.route.auth_verdicts import AuthVerdict
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.api_family import ANTHROPIC
-from penstock.wire.http1 import RequestHead
+from penstock.wire.http1 import Field, RequestHead
 
 _LONGEST_VALUE: Final = 64
 _NO_KEY: Final = "a key is needed: show it in Authorization (Bearer), X-API-Key or API-Key"
+_NO_FIELDS: Final[list[Field]] = []
 _NO_RULES: Final[list[Rule]] = []
 _ASKS_FOR_NOTHING: Final = (b"GET", b"HEAD", b"OPTIONS", b"DELETE")
 
@@ -41,6 +44,7 @@ class Entry:
     caller: Caller = ANYONE
     reservation: Reservation | None = None  # since it is to be admitted
     taken: bool = False  # what it reserves is reserved, and to be settled
+    told: list[Field] = _NO_FIELDS  # by a service that approved it, for its endpoint
     closes: bool = False  # the connection is not to go on
 
     def __init__(self, context: Context, plan: Plan, request_id: bytes) -> None:
@@ -69,6 +73,37 @@ class Entry:
         self.record = record
         self.caller = record.caller
         return None
+
+    def approve(self, question: AuthQuestion, verdict: AuthVerdict) -> None:
+        """The service of ``forward_auth`` said yes, and perhaps who asks."""
+        self.told = verdict.fields
+        spec = question.spec
+        if spec.tenant_header:
+            tenant = verdict.value(spec.tenant_header)
+            user = verdict.value(spec.user_header) if spec.user_header else ""
+            record = self._context.tenants.of_name(tenant, user) if tenant else None
+            if record is not None:
+                self.record = record
+                self.caller = record.caller
+
+    def rejection(self, verdict: AuthVerdict) -> Answer:
+        """What the client gets where that service did not say yes."""
+        if verdict.status == 0:
+            family = self._plan.family(None)
+            told = answers.refusal(
+                503,
+                "the service that says who may ask does not answer",
+                request_id=self._request_id,
+                retry_after_s=1,
+                family=family,
+            )
+            told.why = f"the service that says who may ask: {verdict.why}"
+            return told
+        fields = [
+            (name.decode("latin-1"), value.decode("latin-1")) for _, name, value in verdict.fields
+        ]
+        why = f"the service that says who may ask answered {verdict.status}"
+        return Answer(verdict.status, verdict.body, fields, why)
 
     def _refuse(self, why: str) -> Answer:
         """A wrong key. An address that shows many is answered less, and connects anew for each."""

@@ -30,6 +30,7 @@ from penstock.dataplane.exchange.answer_handling import PASSED_ON, REPLACED, Ans
 from penstock.dataplane.exchange.answer_stages import AnswerStages
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
+from penstock.dataplane.exchange.auth_call import AuthAwaiter, AuthCall, ask_auth
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.endpoint_picking.call import PickingCall
@@ -56,6 +57,9 @@ from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.pool.limits import LimitsAwaiter
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
+from penstock.dataplane.route.access import Access
+from penstock.dataplane.route.auth_question import AuthQuestion
+from penstock.dataplane.route.auth_verdicts import AuthVerdict
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
@@ -70,6 +74,7 @@ _TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
 
 class Exchange(
+    AuthAwaiter,
     AttemptOwner,
     ModelsAwaiter,
     LimitsAwaiter,
@@ -84,6 +89,7 @@ class Exchange(
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
     pool_plan: PoolPlan | None = None
     entry: Entry | None = None  # of one on a route that asks who asks
+    auth: AuthCall | None = None  # while a service is asked whether it may go on
     dispatch: Dispatch | None = None  # of one that goes to an endpoint
     own_call: OwnCall | None = None  # of one that is answered here
     streamed: StreamedCall | None = None  # likewise, as it comes
@@ -123,6 +129,12 @@ class Exchange(
         body.complete = complete
         if plan.guarded and not self._is_let_in():
             return
+        self._begin(data, complete)
+
+    def _begin(self, data: bytes, complete: bool) -> None:
+        """Of one that may ask here; with what of the body came so far."""
+        plan = self.plan
+        body = self.body
         if not plan.choices:
             self._answer_here(data, complete)
             return
@@ -162,9 +174,49 @@ class Exchange(
         entry = Entry(self.context, self.plan, self.request_id)
         self.entry = entry
         access = self.plan.access
+        question = self.plan.auth
+        if isinstance(question, AuthQuestion) and not self._is_approved(question, entry):
+            return False
         if access is None:
             return True
-        refusal = entry.enter(access)
+        return self._shows_key(entry, access)
+
+    def _is_approved(self, question: AuthQuestion, entry: Entry) -> bool:
+        """Whether the service of ``forward_auth`` said yes; False while it is asked."""
+        context = self.context
+        verdict = context.auth_verdicts.get(question.digest, context.env.now)
+        if verdict is None:
+            call = ask_auth(context, question, self.request_id, self)
+            if call is None:
+                nobody = AuthVerdict(0, [], b"", "no endpoint of its pool is available")
+                self.on_auth(nobody)
+            elif call.is_open():
+                self.auth = call
+                self._take_turns()
+            return False
+        if not verdict.allows:
+            self._give(self.own().as_page(entry.rejection(verdict)), "refused")
+            return False
+        entry.approve(question, verdict)
+        return True
+
+    def on_auth(self, verdict: AuthVerdict) -> None:
+        self.auth = None
+        entry = self.entry
+        question = self.plan.auth
+        if entry is None or self.ended or not isinstance(question, AuthQuestion):
+            return
+        if not verdict.allows:
+            self._give(self.own().as_page(entry.rejection(verdict)), "refused")
+            return
+        entry.approve(question, verdict)
+        access = self.plan.access
+        if access is None or self._shows_key(entry, access):
+            self._begin(self.body.kept(), self.body.complete)
+
+    def _shows_key(self, entry: Entry, access: Access) -> bool:
+        """Whether it shows a key that is good, where it needs one, and is not answered already."""
+        refusal = entry.enter(access) if entry.record is None else None
         if refusal is not None:
             self.context.counters.bump(W_UNROUTED)
             if entry.closes:
@@ -404,6 +456,8 @@ class Exchange(
             head = pool_plan.forwarded_to_completions(endpoint)
         else:
             head = pool_plan.forwarded(endpoint, legible)
+        if self.entry is not None and self.entry.told:
+            head = head.with_fields(self.entry.told)
         if body.other_length >= 0:
             head = head.for_other_body(body.other_length, body.decoded)
         kept = body.kept()
@@ -961,6 +1015,9 @@ class Exchange(
             self.streamed.gone(outcome)
         if self.split is not None:
             self.split.give_up(outcome)
+        if self.auth is not None:
+            self.auth.give_up()
+            self.auth = None
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         if attempt is not None:

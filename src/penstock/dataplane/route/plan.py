@@ -189,6 +189,10 @@ class PoolPlan:
         target = self._target.replace(_CHATS, _COMPLETIONS, 1)
         return self._build(endpoint, host, True, target)
 
+    def take_out(self, edits: list[Edit]) -> None:
+        """Before anything else is done to the head."""
+        self._edits = edits + self._edits
+
     def forwarded(self, endpoint: LiveEndpoint, legible: bool = False) -> ForwardedHead:
         """The head for an endpoint.
 
@@ -263,6 +267,7 @@ class Plan:
         self.caller: Caller = ANYONE
         self.access: Access | None = None  # where requests are to tell who asks
         self.limits: list[Rule] = _NO_RULES  # of its route
+        self.auth: object = None  # the ``AuthQuestion`` of its route
         self.guarded: bool = False  # there is either, or a pool that has limits
         self.choices: list[PoolPlan] = []
         self.mirror: PoolPlan | None = None

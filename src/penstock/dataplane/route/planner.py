@@ -13,6 +13,7 @@ from penstock.core.tenants import Tenants
 from penstock.dataplane.pool.header_edits import edits_of
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.access import Access, ModelList
+from penstock.dataplane.route.auth_question import AuthQuestion
 from penstock.dataplane.route.compression import compression_of
 from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.route.error_pages import ErrorPages, error_pages
@@ -49,6 +50,7 @@ class _Branch:
         self.targets: list[Target] = []
         self.limits: list[Rule] = rules_of(route.limits)
         self.mirror: Target | None = None
+        self.auth: LivePool | None = None  # of the service that says who may ask
 
 
 class Planner:
@@ -90,6 +92,8 @@ class Planner:
             route = branch.route
             branch.targets = [self._target(route, each.pool, each.weight) for each in route.pools]
             branch.mirror = self._target(route, route.mirror, 1.0) if route.mirror else None
+            auth = route.forward_auth
+            branch.auth = self._pools[auth.pool] if auth is not None else None
 
     def plan(
         self,
@@ -188,6 +192,12 @@ class Planner:
                 choice.passes_answers = False
             plan.guarded = plan.guarded or len(destination.pool.limits) > 0
             plan.choices.append(choice)
+        if branch.auth is not None and route.forward_auth is not None:
+            question = AuthQuestion(route.forward_auth, branch.auth, head, facts, hop)
+            plan.auth = question
+            plan.guarded = True
+            for choice in plan.choices:
+                choice.take_out(question.taken_out)
         if branch.limits:
             plan.limits = branch.limits
             plan.guarded = True
@@ -305,6 +315,8 @@ def _check(route: Route, pools: dict[str, LivePool]) -> None:
     names = [each.pool for each in route.pools]
     if route.mirror:
         names.append(route.mirror)
+    if route.forward_auth is not None:
+        names.append(route.forward_auth.pool)
     for name in names:
         if name not in pools:
             raise ValueError(f"route {route.name} names the pool {name}, which there is not")
