@@ -72,6 +72,7 @@ class Context:
         self.tenants: Tenants = Tenants()
         self.tokens: Tokens = Tokens()
         self.auth_verdicts: AuthVerdicts = AuthVerdicts()
+        self.password_checks: int = 0  # under way
         self.limits: Limits = Limits(self.loop)
         # By address.
         self.wrong_keys: RateTable = RateTable(WRONG_KEYS, WRONG_KEYS_S, most=MOST_ADDRESSES)

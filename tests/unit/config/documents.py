@@ -173,6 +173,10 @@ routes:
     rewrite: {regex: "^/(u)", replacement: '/users/\\1'}
     upgrades: [WebSocket, own]
     pool: canary
+  - name: staff
+    match: {path: /staff}
+    pool: canary
+    basic_auth: {file: users, realm: staff, user_header: X-User}
   - name: health
     grpc_service: grpc.health.v1.Health
   - name: nothing

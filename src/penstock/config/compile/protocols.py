@@ -356,6 +356,7 @@ def _check_connection_route(
             findings.wrong((*at, "match", key), f"{why}: there is nothing of HTTP to match")
     changes = {
         "mirror": route.mirror,
+        "basic_auth": route.basic_auth is not None,
         "forward_auth": route.forward_auth is not None,
         "limits": route.limits,
         "rewrite": route.rewrite,

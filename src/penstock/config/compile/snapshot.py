@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from penstock.config.compile.acme import check_challenges
 from penstock.config.compile.admin import AdminSettings, compile_admin
+from penstock.config.compile.basic_auth import compile_basic_auth
 from penstock.config.compile.conflicts import (
     check_addresses,
     check_directory,
@@ -352,6 +353,7 @@ def _given_routes(
         at: Location = ("routes", index)
         built = replace(
             route.compiled(f"route-{index + 1}"),
+            basic_auth=compile_basic_auth(route.basic_auth, at, findings),
             limits=compile_limits(route, route.name or f"route-{index + 1}", at, findings),
             error_pages=compile_error_pages(route.error_pages, (*at, "error_pages"), findings),
         )

@@ -225,7 +225,8 @@ def _demanded(
     given, at = said.get(route.name, (None, ()))
     demanded = given.tenants if given is not None else None
     if demanded is None:
-        return "required" if there_are and able else "off"
+        asks_otherwise = route.forward_auth is not None or route.basic_auth is not None
+        return "required" if there_are and able and not asks_otherwise else "off"
     if demanded != "off":
         here = (*at, "tenants")
         if not there_are:

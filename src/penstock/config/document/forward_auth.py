@@ -1,12 +1,19 @@
-"""The document's part about services that say whether a request may go on."""
+"""The document's part about who may ask of a site: by a service, or by passwords."""
 
 from typing import Final
 
 from penstock.config.document.headers import EditedName
 from penstock.config.document.section import Section, plain, required, setting
-from penstock.config.document.values import Duration, OneOrMany, PositiveDuration, RequestPath
+from penstock.config.document.values import (
+    Duration,
+    FieldValue,
+    OneOrMany,
+    PositiveDuration,
+    RequestPath,
+)
 from penstock.core import snapshot
 
+_BASIC: Final = snapshot.BasicAuth({})
 _AUTH: Final = snapshot.ForwardAuth(pool="")
 
 
@@ -39,3 +46,14 @@ class ForwardAuth(Section):
             tenant_header=self.tenant_header or "",
             user_header=self.user_header or "",
         )
+
+
+class BasicAuth(Section):
+    """Clients show a user and a password, which a file of `htpasswd` has. A plain text stands for
+    `file`."""
+
+    file: str = required("The file, read when the configuration is: `htpasswd -B` adds a user.")
+    realm: FieldValue = setting(_BASIC.realm, "What browsers call it.")
+    user_header: EditedName | None = setting(
+        None, "Header that tells the endpoint who the user is. Clients cannot send it."
+    )

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from penstock.config.document.compression import CompressionOrOff
 from penstock.config.document.error_pages import ErrorPages
-from penstock.config.document.forward_auth import ForwardAuth
+from penstock.config.document.forward_auth import BasicAuth, ForwardAuth
 from penstock.config.document.headers import Edits, compiled_edits
 from penstock.config.document.limits import Budgets, Limits
 from penstock.config.document.listeners import ServerName, parse_server_name
@@ -240,6 +240,10 @@ def parse_upgrade(value: object) -> str:
 Upgrades = OneOrMany[Annotated[str, BeforeValidator(parse_upgrade)]]
 
 
+def _file_only(value: Any) -> Any:
+    return {"file": value} if isinstance(value, str) else value
+
+
 def _mirror(value: Any) -> Any:
     return {"pool": value} if isinstance(value, str) else value
 
@@ -290,11 +294,16 @@ class Route(Section):
     )
     limits: Limits = setting((), "How much may be asked for by way of it, beside other limits.")
     budgets: Budgets = setting((), "How much may be asked for by way of it in a calendar's time.")
+    basic_auth: (
+        Annotated[BasicAuth, BeforeValidator(_file_only, json_schema_input_type=str | BasicAuth)]
+        | None
+    ) = setting(None, "Ask for a user and a password: a file of `htpasswd`, or a mapping.")
     forward_auth: ForwardAuth | None = setting(None, "Ask a service whether a request may go on.")
     tenants: Literal["off", "optional", "required"] | None = setting(
         None,
         "Whether requests need a tenant's key. `optional`: those without one are nobody's. "
-        "Default: `required` where there are `tenants` or a `tenants_directory`.",
+        "Default: `required` where there are `tenants` or a `tenants_directory`, and the route has "
+        "neither `forward_auth` nor `basic_auth`.",
     )
 
     @model_validator(mode="after")
@@ -319,6 +328,10 @@ class Route(Section):
             raise ValueError("`mirror` needs a `pool` or `pools` beside it")
         if self.grpc_service is not None:
             self._check_service(self.grpc_service)
+        if self.forward_auth is not None and self.basic_auth is not None:
+            raise ValueError("give one of `forward_auth` and `basic_auth`")
+        if self.basic_auth is not None and not (self.pool or self.pools):
+            raise ValueError("`basic_auth` needs a `pool` or `pools` beside it")
         if self.forward_auth is not None and not (self.pool or self.pools):
             raise ValueError("`forward_auth` needs a `pool` or `pools` beside it")
         if self.error_pages and not (self.pool or self.pools):

@@ -72,6 +72,7 @@ from penstock.core.snapshot.pool import (
     Sticky,
 )
 from penstock.core.snapshot.route import (
+    BasicAuth,
     Compression,
     ErrorPage,
     FixedResponse,
@@ -94,6 +95,7 @@ __all__ = [
     "ActuatorChoice",
     "Admission",
     "AgentCheck",
+    "BasicAuth",
     "Breaker",
     "Certificate",
     "CoDel",

@@ -120,6 +120,14 @@ class ForwardAuth(Data, frozen=True):
     cache_s: float = 0.0  # how long an answer counts for the same head; 0: it is asked each time
 
 
+class BasicAuth(Data, frozen=True):
+    """Users who show a password (RFC 7617)."""
+
+    users: dict[str, str]  # hashes, as ``wire.htpasswd`` reads them
+    realm: str = "penstock"
+    user_header: str = ""  # that tells the endpoint who it is; "": none does
+
+
 class Route(Data, frozen=True):
     """What happens to requests that match: exactly one of pools, redirect, respond and
     grpc_service is set."""
@@ -143,3 +151,4 @@ class Route(Data, frozen=True):
     priority: int = -1  # of its requests in queues, 0 most important; -1: as its pools say
     limits: tuple[Limit, ...] = ()
     forward_auth: ForwardAuth | None = None
+    basic_auth: BasicAuth | None = None

@@ -86,6 +86,22 @@ class Entry:
                 self.record = record
                 self.caller = record.caller
 
+    def wrong_passwords(self) -> AuthVerdict | None:
+        """What whoever showed many wrong ones is told for a while, and none is checked."""
+        context = self._context
+        subject = address_subject(self._plan.source)
+        wait_s = context.wrong_keys.wait_s(subject, 1.0, context.env.now)
+        if wait_s == 0.0:
+            return None
+        retry = b"%d" % max(int(wait_s + 1.0), 1)
+        fields: list[Field] = [(b"retry-after", b"Retry-After", retry)]
+        return AuthVerdict(429, fields, b"too many wrong passwords came from this address\n")
+
+    def note_wrong(self) -> None:
+        """A password was."""
+        context = self._context
+        context.wrong_keys.spend(address_subject(self._plan.source), 1.0, context.env.now)
+
     def rejection(self, verdict: AuthVerdict) -> Answer:
         """What the client gets where that service did not say yes."""
         if verdict.status == 0:
@@ -102,7 +118,7 @@ class Entry:
         fields = [
             (name.decode("latin-1"), value.decode("latin-1")) for _, name, value in verdict.fields
         ]
-        why = f"the service that says who may ask answered {verdict.status}"
+        why = verdict.why or f"the service that says who may ask answered {verdict.status}"
         return Answer(verdict.status, verdict.body, fields, why)
 
     def _refuse(self, why: str) -> Answer:

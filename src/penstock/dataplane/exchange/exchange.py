@@ -48,6 +48,7 @@ from penstock.dataplane.exchange.mirror import start_mirror
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.exchange.own_call import OwnCall, begun_stream, streams
+from penstock.dataplane.exchange.password_check import MOST_AT_ONCE, PasswordCheck
 from penstock.dataplane.exchange.relaying import outcome_of, relay_of, why_ended, word_of
 from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt
 from penstock.dataplane.exchange.steady import SteadyAnswer, SteadyOwner
@@ -60,6 +61,7 @@ from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.access import Access
 from penstock.dataplane.route.auth_question import AuthQuestion
 from penstock.dataplane.route.auth_verdicts import AuthVerdict
+from penstock.dataplane.route.basic_question import BasicQuestion
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
@@ -89,6 +91,7 @@ class Exchange(
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
     pool_plan: PoolPlan | None = None
     entry: Entry | None = None  # of one on a route that asks who asks
+    password: PasswordCheck | None = None  # while one is checked
     auth: AuthCall | None = None  # while a service is asked whether it may go on
     dispatch: Dispatch | None = None  # of one that goes to an endpoint
     own_call: OwnCall | None = None  # of one that is answered here
@@ -177,6 +180,8 @@ class Exchange(
         question = self.plan.auth
         if isinstance(question, AuthQuestion) and not self._is_approved(question, entry):
             return False
+        if isinstance(question, BasicQuestion) and not self._has_password(question, entry):
+            return False
         if access is None:
             return True
         return self._shows_key(entry, access)
@@ -200,16 +205,42 @@ class Exchange(
         entry.approve(question, verdict)
         return True
 
+    def _has_password(self, question: BasicQuestion, entry: Entry) -> bool:
+        """Whether it shows a user's password; False while that is checked."""
+        context = self.context
+        verdict = context.auth_verdicts.get(question.digest, context.env.now)
+        if verdict is None and question.user:
+            verdict = entry.wrong_passwords()
+            if verdict is None and context.password_checks < MOST_AT_ONCE:
+                self.password = PasswordCheck(context, question, self)
+                self._take_turns()
+                return False
+            if verdict is None:
+                verdict = AuthVerdict(0, [], b"", "too many passwords are being checked")
+        elif verdict is None:
+            verdict = question.no()
+        if verdict.allows:
+            entry.told = verdict.fields
+        else:
+            self._give(self.own().as_page(entry.rejection(verdict)), "refused")
+        return verdict.allows
+
     def on_auth(self, verdict: AuthVerdict) -> None:
         self.auth = None
+        self.password = None
         entry = self.entry
         question = self.plan.auth
-        if entry is None or self.ended or not isinstance(question, AuthQuestion):
+        if entry is None or self.ended:
             return
         if not verdict.allows:
+            if isinstance(question, BasicQuestion) and verdict.status:
+                entry.note_wrong()
             self._give(self.own().as_page(entry.rejection(verdict)), "refused")
             return
-        entry.approve(question, verdict)
+        if isinstance(question, AuthQuestion):
+            entry.approve(question, verdict)
+        else:
+            entry.told = verdict.fields
         access = self.plan.access
         if access is None or self._shows_key(entry, access):
             self._begin(self.body.kept(), self.body.complete)
@@ -1018,6 +1049,9 @@ class Exchange(
         if self.auth is not None:
             self.auth.give_up()
             self.auth = None
+        if self.password is not None:
+            self.password.give_up()
+            self.password = None
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         if attempt is not None:

@@ -267,7 +267,7 @@ class Plan:
         self.caller: Caller = ANYONE
         self.access: Access | None = None  # where requests are to tell who asks
         self.limits: list[Rule] = _NO_RULES  # of its route
-        self.auth: object = None  # the ``AuthQuestion`` of its route
+        self.auth: object = None  # the ``AuthQuestion`` or ``BasicQuestion`` of its route
         self.guarded: bool = False  # there is either, or a pool that has limits
         self.choices: list[PoolPlan] = []
         self.mirror: PoolPlan | None = None

@@ -14,6 +14,7 @@ from penstock.dataplane.pool.header_edits import edits_of
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.access import Access, ModelList
 from penstock.dataplane.route.auth_question import AuthQuestion
+from penstock.dataplane.route.basic_question import BasicQuestion
 from penstock.dataplane.route.compression import compression_of
 from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.route.error_pages import ErrorPages, error_pages
@@ -192,6 +193,12 @@ class Planner:
                 choice.passes_answers = False
             plan.guarded = plan.guarded or len(destination.pool.limits) > 0
             plan.choices.append(choice)
+        if route.basic_auth is not None:
+            shown = BasicQuestion(route.basic_auth, head)
+            plan.auth = shown
+            plan.guarded = True
+            for choice in plan.choices:
+                choice.take_out(shown.taken_out)
         if branch.auth is not None and route.forward_auth is not None:
             question = AuthQuestion(route.forward_auth, branch.auth, head, facts, hop)
             plan.auth = question
