@@ -396,6 +396,7 @@ pools:
       first_token_header: {name: X-First-Token, floor: 2s, ceiling: 30s}
     hedge: {after: p99, budget_share: 0.02}
     resume: {max_resumes: 3, exact: true, token_ids: true, answer_bytes: 2MiB}
+    drain: {move_streams: 30s}
   hedged:
     endpoints: 10.0.5.1:80
     hedge: {after: 800ms}

@@ -33,6 +33,11 @@ def check_streams(pool: Pool, at: Location, findings: Findings) -> None:
     for key in ("hedge", "resume"):
         if pool.split is not None and getattr(pool, key) is not None:
             findings.wrong((*at, key), "does not go with `split`: leave one of them away")
+    if pool.drain.move_streams and pool.resume is None:
+        findings.wrong(
+            (*at, "drain", "move_streams"),
+            "has no effect without `resume`, by which another endpoint goes on: write `resume: on`",
+        )
     header = timeouts.first_token_header
     if header is not None and header.floor > header.ceiling:
         findings.wrong(

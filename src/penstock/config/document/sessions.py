@@ -67,3 +67,8 @@ class Drain(Section):
     deadline: Duration = setting(
         _DRAIN.deadline_s, "How long they stay at most. `off`: without limit."
     )
+    move_streams: Duration = setting(
+        _DRAIN.move_streams_s,
+        "When streamed answers of an endpoint that leaves go on at another one, in pools that "
+        "`resume`; within the retry budget, a few at a time. `off`: they end where they are.",
+    )

@@ -162,6 +162,7 @@ class Drain(Data, frozen=True):
 
     sticky: Literal["stay", "move"] = "stay"  # those that a cookie, or an answer, binds to it
     deadline_s: float = 0.0  # how long they stay; 0: until they end by themselves
+    move_streams_s: float = 0.0  # then streamed answers go on elsewhere; 0: they end there
 
 
 class Maintenance(Data, frozen=True):

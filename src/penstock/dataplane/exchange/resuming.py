@@ -30,6 +30,7 @@ class Resuming:
         self, settings: Resume, context: Context, counters: PoolCounters, inspection: Inspection
     ) -> None:
         self.made: int = 0  # times that another endpoint went on
+        self.counts: bool = True  # reasons why nobody does
         self.why: str = ""  # nobody goes on, in a sentence
         self._settings: Resume = settings
         self._context: Context = context
@@ -142,7 +143,8 @@ class Resuming:
 
     def _refuse(self, kind: str, why: str) -> bytes:
         self.why = why
-        self._counters.bump(P_NOT_RESUMED + RESUME_REFUSALS.index(kind))
+        if self.counts:
+            self._counters.bump(P_NOT_RESUMED + RESUME_REFUSALS.index(kind))
         return b""
 
     def begin_again(self) -> None:

@@ -30,7 +30,7 @@ from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.resuming import Resuming
 from penstock.dataplane.io.loop import Alarm
 from penstock.dataplane.llm.answer_reading import streams_events
-from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint, MovableStream
 from penstock.wire.chunked import LAST_CHUNK, encode_chunk
 from penstock.wire.http1 import ResponseHead
 
@@ -106,7 +106,7 @@ class HeldAnswer:
         return reading is None or reading.meter.begun
 
 
-class SteadyAnswer(Alarm):
+class SteadyAnswer(Alarm, MovableStream):
     """Of one exchange."""
 
     spoke: bool = False  # an attempt of it goes to the client
@@ -124,6 +124,7 @@ class SteadyAnswer(Alarm):
     why_cut: str = ""  # nobody goes on with the answer that was cut
     _resuming: Resuming | None = None
     _rest: bytes = b""  # the request for it, once another may be asked
+    _answering: LiveEndpoint | None = None  # that knows of it, to have it moved
     _goes_on: bool = False  # another attempt is to go on, and has no token yet
 
     def __init__(
@@ -254,6 +255,16 @@ class SteadyAnswer(Alarm):
         settings = pool.spec.resume
         if settings is not None and inspection is not None:
             self._resuming = Resuming(settings, self._context, pool.counters, inspection)
+            self._tell(self._dispatch.attempt)
+
+    def _tell(self, attempt: Attempt | None) -> None:
+        """Have its endpoint know that it answers, where answers are moved; None: none does."""
+        if self._answering is not None:
+            self._answering.streams.discard(self)
+            self._answering = None
+        if attempt is not None and attempt.endpoint.move_streams_s > 0.0:
+            self._answering = attempt.endpoint
+            attempt.endpoint.streams.add(self)
 
     def _go_on(self, owner: SteadyOwner, attempt: Attempt, held: HeldAnswer, broken: str) -> None:
         """Its first token, or its end, is that of the rest of an answer."""
@@ -270,6 +281,7 @@ class SteadyAnswer(Alarm):
         reading = stages.reading() if stages is not None else None
         if reading is not None and self._resuming is not None:
             reading.answered = self._resuming.answered()
+        self._tell(attempt)
         owner.take_over(held.handling)
         data = b"".join(held.data)
         held.data = []
@@ -433,6 +445,19 @@ class SteadyAnswer(Alarm):
             return True
         return False
 
+    def move(self) -> None:
+        resuming = self._resuming
+        owner = self._owner
+        attempt = self._dispatch.attempt
+        if resuming is None or owner is None or attempt is None or self._goes_on:
+            return
+        if attempt.is_settled() or resuming.text.finished:
+            return
+        resuming.counts = False  # it is asked again if nobody goes on now
+        if self.is_resumable(attempt):
+            owner.break_off(attempt, ABANDONED, "its endpoint is leaving")
+        resuming.counts = True
+
     def _held_end(self, resuming: Resuming) -> bytes:
         """The end of the answer, where it came and was held until what follows it is known."""
         stages = self._passing.handling.stages if self._passing is not None else None
@@ -462,6 +487,7 @@ class SteadyAnswer(Alarm):
         dispatch = self._dispatch
         now = self._context.env.now
         attempt.settle(outcome, now)
+        self._tell(None)
         dispatch.pool.counters.bump(P_RESUMED)
         resuming.begin_again()
         self._goes_on = True
@@ -551,6 +577,7 @@ class SteadyAnswer(Alarm):
         self._held = {}
         self._passing = None
         self._second = None
+        self._tell(None)
         if self._resuming is not None:
             self._resuming.end()
             self._resuming = None

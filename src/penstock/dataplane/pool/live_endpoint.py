@@ -84,6 +84,15 @@ class EndpointOwner:
         raise NotImplementedError
 
 
+@trait
+class MovableStream:
+    """An answer under way with which another endpoint could go on."""
+
+    def move(self) -> None:
+        """Have another go on, if that may be."""
+        raise NotImplementedError
+
+
 class LiveEndpoint(CountedEndpoint):
     """One object for as long as the endpoint is configured, whatever is reloaded around it."""
 
@@ -125,6 +134,8 @@ class LiveEndpoint(CountedEndpoint):
         self._kv_reported: int = 0  # tokens of others in its cache, by its report
         self.habits: EngineHabits = EngineHabits()
         self.tunnels: set[Relay] = set()  # that are open to it
+        self.streams: set[MovableStream] = set()  # that it answers; where they are moved at all
+        self.move_streams_s: float = 0.0  # after which they are, when it leaves; 0.0: never
         self.drain_deadline_s: float = 0.0  # for tunnels; 0.0: until they end by themselves
         self._leaves_since: float = 0.0  # it drains, or is removed; 0.0: neither
         self.slots: EngineSlots | None = None  # of its engine, while prompts are given theirs
@@ -172,16 +183,22 @@ class LiveEndpoint(CountedEndpoint):
         self.priority = BACKUP if spec.backup else spec.priority
         self.zone = spec.zone
 
-    def drain_tunnels(self, now: float) -> None:
-        """End the tunnels of one that has been leaving for ``drain_deadline_s``."""
+    def drain(self, now: float) -> None:
+        """End the tunnels of one that has been leaving for ``drain_deadline_s``, and move its
+        streams after ``move_streams_s``."""
         if not self.draining and not self.connector.removed:
             self._leaves_since = 0.0
-        elif self._leaves_since == 0.0:
+            return
+        if self._leaves_since == 0.0:
             self._leaves_since = now
-        elif 0.0 < self.drain_deadline_s <= now - self._leaves_since:
+        left_s = now - self._leaves_since
+        if 0.0 < self.drain_deadline_s <= left_s:
             code = GOING_AWAY if self.connector.removed else SERVICE_RESTART
             for relay in list(self.tunnels):
                 relay.drain(code)
+        if 0.0 < self.move_streams_s <= left_s:
+            for stream in list(self.streams):
+                stream.move()
 
     def shown_address(self) -> str:
         return self.connector.shown_address()

@@ -310,8 +310,8 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         for endpoint in self.members:
             if breaks:
                 endpoint.try_again(now)
-            if endpoint.tunnels:
-                endpoint.drain_tunnels(now)
+            if endpoint.tunnels or endpoint.streams:
+                endpoint.drain(now)
 
     def takes_retry(self, now: float) -> bool:
         """Take the right to retry once from the budget; False when there is none left."""

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from penstock.core.snapshot import Resume, Retry
+from penstock.core.snapshot import Drain, Resume, Retry
 from penstock.dataplane.board.layout import (
     P_CUT,
     P_KEPT_BYTES,
     P_NOT_RESUMED,
     P_RESUMED,
     RESUME_REFUSALS,
+    S_DRAINING,
 )
 from tests.harness.fake.stage import Stage
 from tests.harness.fake.stream import End
@@ -364,3 +365,45 @@ def test_a_client_that_leaves_while_another_is_asked_stops_that() -> None:
         stage.settle()
         assert other.dead or other.ended
         assert stage.in_flight() == 0
+
+
+def drain(stage: Stage, row: int) -> None:
+    stage.board.cells[stage.board.state(row) + S_DRAINING] = 1
+    stage.board.state_changed(row)
+
+
+def test_streams_of_an_endpoint_that_drains_move_when_they_are_to() -> None:
+    settings: dict[str, Any] = {"resume": RESUME, "drain": Drain(move_streams_s=5.0)}
+    with Stage(world(watched(engines(0, 1, **settings)))) as stage:
+        client, engine = asking(stage)
+        row = next(row for row in (0, 1) if engine in stage.servers[row].accepted)
+        answered = Answered(stage, client)
+        stage.send(engine, HEAD + chunk(token("one two")))
+        drain(stage, row)
+        stage.pass_time(4.0)
+        assert not engine.dead
+        assert not engine.ended
+        stage.pass_time(2.0)
+        assert engine.dead or engine.ended
+        _, other, _ = newest(stage)
+        stage.send(other, REST)
+        assert answered.text == "one two three"
+        assert answered.complete
+        assert outcomes() == ["abandoned", "done"]  # which is not held against it
+        assert all(not endpoint.streams for endpoint in stage.pool().members)
+
+
+@pytest.mark.parametrize("rows", [(0,), (0, 1)])
+def test_those_that_cannot_move_end_where_they_are(rows: tuple[int, ...]) -> None:
+    settings: dict[str, Any] = {"resume": RESUME, "drain": Drain(move_streams_s=5.0)}
+    asked_for = {"n": 2} if len(rows) > 1 else {}
+    with Stage(world(engines(*rows, **settings))) as stage:
+        client, engine = asking(stage, chat(**asked_for))
+        row = next(row for row in rows if engine in stage.servers[row].accepted)
+        stage.send(engine, HEAD + chunk(token("one")))
+        drain(stage, row)
+        stage.pass_time(20.0)
+        stage.send(engine, chunk(token(" two")) + chunk(DONE) + LAST)
+        answered = Answered(stage, client)
+        assert (answered.text, answered.complete) == ("one two", True)
+        assert not_resumed(stage) == []
