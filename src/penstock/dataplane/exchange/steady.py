@@ -106,7 +106,18 @@ class HeldAnswer:
         return reading is None or reading.meter.begun
 
 
-class SteadyAnswer(Alarm, MovableStream):
+class TokenAlarm(Alarm):
+    """Of one answer. It is all that the loop's list of alarms holds on to, until its time."""
+
+    def __init__(self, answer: "SteadyAnswer") -> None:
+        self.answer: SteadyAnswer | None = answer
+
+    def ring(self, now: float) -> None:
+        if self.answer is not None:
+            self.answer.ring(now)
+
+
+class SteadyAnswer(MovableStream):
     """Of one exchange."""
 
     spoke: bool = False  # an attempt of it goes to the client
@@ -137,6 +148,7 @@ class SteadyAnswer(Alarm, MovableStream):
     ) -> None:
         self._context: Context = context
         self._owner: SteadyOwner | None = owner
+        self._alarm: TokenAlarm = TokenAlarm(self)
         self._dispatch: Dispatch = dispatch
         self._generates: bool = generates  # it is a streamed answer of a language model
         self._held: dict[Attempt, HeldAnswer] = {}
@@ -163,11 +175,15 @@ class SteadyAnswer(Alarm, MovableStream):
             self._hedge_at = now + after_s if after_s > 0.0 else 0.0
         self._set_alarm()
 
+    def _set(self, at: float) -> None:
+        if at > 0.0 or self._alarm.due_at > 0.0:
+            self._context.loop.set_alarm(self._alarm, at)
+
     def _set_alarm(self) -> None:
         at = self._late_at
         if self._hedge_at > 0.0 and (at == 0.0 or self._hedge_at < at):
             at = self._hedge_at
-        self._context.loop.set_alarm(self, at)
+        self._set(at)
 
     def keeps(self, attempt: Attempt, head: ResponseHead) -> bool:
         """Whether an answer with that head is held until its first token."""
@@ -321,7 +337,7 @@ class SteadyAnswer(Alarm, MovableStream):
         dispatch = self._dispatch
         self.spoke = True
         self._late_at = self._hedge_at = 0.0
-        self._context.loop.set_alarm(self, 0.0)
+        self._set(0.0)
         loser = self.other if dispatch.attempt is attempt else dispatch.attempt
         self.other = None
         dispatch.attempt = attempt
@@ -509,18 +525,19 @@ class SteadyAnswer(Alarm, MovableStream):
 
     def _await_token(self) -> None:
         due_at = self._token_at + self._token_s if self._token_s > 0.0 else 0.0
-        self._context.loop.set_alarm(self, due_at)
+        self._set(due_at)
 
     # --- time -------------------------------------------------------------------------------
 
     def ring(self, now: float) -> None:
+        """A deadline passed, or a second endpoint may be asked."""
         owner = self._owner
         attempt = self._dispatch.attempt
         if owner is None or attempt is None or attempt.is_settled():
             return
         if owner.takes_none():  # it is not the endpoint that is waited for
             self._token_at = now
-            self._context.loop.set_alarm(self, now + _SOON_S)
+            self._set(now + _SOON_S)
         elif not self.spoke:
             self._ring_for_first(owner, attempt, now)
         elif now < self._token_at + self._token_s:
@@ -572,7 +589,8 @@ class SteadyAnswer(Alarm, MovableStream):
 
     def end(self) -> None:
         """The exchange ended."""
-        self._context.loop.set_alarm(self, 0.0)
+        self._set(0.0)
+        self._alarm.answer = None
         self._owner = None
         self._held = {}
         self._passing = None

@@ -11,7 +11,10 @@ _LONGEST_BYTES: Final = 1024 * 1024  # of an event; a longer one cannot be told 
 
 
 class EventSplitter:
-    """What is whole goes on; a client that gets half an event could not take another's."""
+    """What is whole goes on; a client that gets half an event could not take another's.
+
+    Of an event that is too long to be held, and of all that follows, nothing is told apart.
+    """
 
     def __init__(self) -> None:
         self.overlong: bool = False
@@ -19,6 +22,8 @@ class EventSplitter:
 
     def feed(self, data: bytes) -> bytes:
         """The whole events that the next bytes complete."""
+        if self.overlong:
+            return data
         if self._tail:
             data = self._tail + data
             self._tail = b""
@@ -27,8 +32,15 @@ class EventSplitter:
         end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
         if end < 3:
             end = 0
+        # Some servers part events by one newline, see ``event_end``.
+        following = event_end(data, end)
+        while following >= 0:
+            end = following
+            following = event_end(data, end)
+        if len(data) - end > _LONGEST_BYTES:
+            self.overlong = True
+            return data
         self._tail = data[end:]
-        self.overlong = len(self._tail) > _LONGEST_BYTES
         return data[:end]
 
     def rest(self) -> bytes:

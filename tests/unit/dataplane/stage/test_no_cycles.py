@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from penstock.core.snapshot import Hedge
 from penstock.dataplane.client.http2_stream import Http2Stream
 from penstock.dataplane.client.tcp import TcpClient
 from penstock.dataplane.endpoint.http2_stream import Http2EndpointStream
@@ -14,8 +15,10 @@ from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.endpoint_picking.call import PickingCall
 from penstock.dataplane.exchange.endpoint_picking.pick import Pick
 from penstock.dataplane.exchange.exchange import Exchange
+from penstock.dataplane.exchange.resuming import Resuming
 from penstock.dataplane.exchange.split.prefill_leg import PrefillLeg
 from penstock.dataplane.exchange.split.split_prompt import SplitPrompt
+from penstock.dataplane.exchange.steady import HeldAnswer, SteadyAnswer
 from penstock.dataplane.exchange.tcp import TcpExchange
 from penstock.dataplane.tunnel.relay import Relay
 from penstock.dataplane.tunnel.socket_side import SocketSide
@@ -26,7 +29,7 @@ from tests.harness.fake.http2 import Http2Peer
 from tests.harness.fake.stage import Stage, member, pool_of
 from tests.harness.messages import answer_of, get
 from tests.harness.world import world
-from tests.unit.dataplane.stage import test_endpoint_picking, test_split
+from tests.unit.dataplane.stage import streaming, test_endpoint_picking, test_resuming, test_split
 from tests.unit.dataplane.stage.test_tunnel_endings import (
     COMBINATIONS,
     EVERY,
@@ -38,14 +41,17 @@ from tests.unit.dataplane.stage.test_tunnel_endings import (
 KINDS = (
     Attempt,
     Exchange,
+    HeldAnswer,
     Http2EndpointStream,
     Http2Stream,
     Pick,
     PickingCall,
     PrefillLeg,
     Relay,
+    Resuming,
     SocketSide,
     SplitPrompt,
+    SteadyAnswer,
     Stream,
     StreamSide,
     TcpClient,
@@ -159,3 +165,38 @@ def test_tunnel_leaves_nothing_however_it_ends(front: str, back: str) -> None:
             if more := counts[2] - counts[0]:
                 left[ending.__name__] = more
     assert left == {}
+
+
+@pytest.mark.parametrize("ends", ["whole", "resumed", "cut", "late", "left"])
+def test_a_watched_answer_leaves_nothing(ends: str) -> None:
+    spec = streaming.engines(
+        0, 1, resume=test_resuming.RESUME, first_token_s=2.0, token_s=5.0, hedge=Hedge(after_s=1.0)
+    )
+    with Stage(world(spec)) as stage:
+
+        def ask_once() -> None:
+            client, engine = streaming.asking(stage, streaming.chat(n=2 if ends == "cut" else 1))
+            if ends == "late":
+                stage.pass_time(3.0)
+                _, engine, _ = streaming.newest(stage)
+            stage.send(engine, streaming.HEAD + streaming.chunk(streaming.token("one")))
+            if ends == "left":
+                client.reset()
+            elif ends in ("resumed", "cut"):
+                engine.reset()
+            stage.settle()
+            if ends == "resumed":
+                _, engine, _ = streaming.newest(stage)
+                stage.send(engine, streaming.HEAD)
+            if ends not in ("left", "cut"):
+                done = streaming.token(" two") + streaming.DONE
+                stage.send(engine, streaming.chunk(done) + streaming.LAST)
+            client.reset()
+            stage.settle()
+
+        ask_once()
+        before = alive()
+        for _ in range(3):
+            ask_once()
+        assert alive() == before
+        assert "SteadyAnswer" not in before
