@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from penstock.core.snapshot import Pool, PoolTimeouts
+from penstock.core.snapshot import Endpoint, Pool, PoolTimeouts
 from tests.harness.fake.messages import MessageReader
 from tests.harness.fake.stage import Stage, pool_of
 from tests.harness.fake.stream import End
@@ -44,7 +44,9 @@ def token(text: str, name: str = "a") -> bytes:
 ROLE = event({"role": "assistant", "content": ""})
 
 
-def engines(*rows: int, first_token_s: float = 0.0, token_s: float = 0.0, **settings: Any) -> Pool:
+def engines(
+    *rows: int | Endpoint, first_token_s: float = 0.0, token_s: float = 0.0, **settings: Any
+) -> Pool:
     timeouts = PoolTimeouts(first_token_s=first_token_s, token_s=token_s)
     return pool_of(*rows, **{"kind": "llm", "usage": "off", "timeouts": timeouts, **settings})
 
