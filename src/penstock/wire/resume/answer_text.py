@@ -14,7 +14,6 @@ from penstock.wire.resume.events import data_of, fields_of, split_events
 
 _PIECES: Final = 256  # of text, before they are put together
 _SPACE: Final = 32
-_QUOTE: Final = 34
 _BACKSLASH: Final = 92
 _EMPTY: Final = frozenset((b"", b"null", b'""', b"{}", b"[]"))
 # Fields of a delta that bring nothing which would have to be gone on with.
@@ -61,8 +60,13 @@ class AnswerText:
         prefix = self.prefix
         if prefix and data.startswith(prefix) and data.endswith(self.suffix):
             text = data[len(prefix) : len(data) - len(self.suffix)]
-            if text.find(b'"') < 0 and not text.endswith(b"\\"):
-                self._add(text)
+            if text and b'"' not in text and text[-1] != _BACKSLASH:
+                # ``_add``, without the call.
+                self.tokens += 1
+                self.size += len(text)
+                self._pieces.append(text)
+                if self.tokens % _PIECES == 0:
+                    self.raw()
                 return
         for event in split_events(data):
             self._read(event)
@@ -91,7 +95,7 @@ class AnswerText:
         self.tokens += 1
         self.size += len(text)
         self._pieces.append(text)
-        if len(self._pieces) > _PIECES:
+        if self.tokens % _PIECES == 0:
             self.raw()
 
     def _read(self, event: bytes) -> None:
