@@ -396,3 +396,16 @@ def test_a_line_has_the_id_that_the_endpoint_knows_the_request_by(
     theirs, ours = lines_of(log, 2)
     assert theirs["endpoint_id"] == 'req_"7'
     assert "endpoint_id" not in ours
+
+
+def test_lines_may_have_the_form_of_others_and_leave_out_secrets(
+    start: Callable[..., Worker], endpoint: HttpEndpoint, tmp_path: Path
+) -> None:
+    log = tmp_path / "access.log"
+    spec = RequestLog("file", str(log), format="combined", hide_query=("key",), clients="network")
+    worker = start(world(pool(endpoint), request_log=spec))
+    client = worker.connect()
+    client.get("/one?key=secret&a=1", 'User-Agent: a "b"')
+    [line] = texts_of(log, 1)
+    told = r'"GET /one\?key=-&a=1 HTTP/\d\.\d" 200 \d+ "-" "a \\"b\\""'
+    assert re.fullmatch(r"127\.0\.0\.0 - - \[\S+ \+0000\] " + told, line)

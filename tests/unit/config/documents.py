@@ -21,7 +21,8 @@ x-shared: &headers
 
 workers: 3
 shutdown_deadline: 1m30s
-request_log: ./requests.log
+request_log:
+  {to: ./requests.log, format: combined, sample: 0.5, hide_query: token, clients: network}
 prompt_memory: 64MiB
 via: edge
 tenants:

@@ -112,7 +112,9 @@ def test_the_full_document_says_what_it_says(full: Configured, tmp_path: Path) -
     assert full.shutdown_deadline_s == 90.0
     assert world.prompt_bytes == 64 << 20
     assert full.admin == AdminSettings("0.0.0.0", 9901, "an-admin-token-of-some-length")
-    assert world.request_log == snapshot.RequestLog("file", str(tmp_path / "requests.log"))
+    assert world.request_log == snapshot.RequestLog(
+        "file", str(tmp_path / "requests.log"), "combined", 0.5, ("token",), "network"
+    )
     listener = world.listeners[0]
     assert listener.certificates[0] == snapshot.Certificate(
         str(tmp_path / "server.pem"),

@@ -158,7 +158,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
             listeners=tuple(listeners.values()),
             routes=routes,
             pools=tuple(pools.values()),
-            request_log=snapshot.RequestLog(log.target, log.path and str(findings.path(log.path))),
+            request_log=log.compiled(log.path and str(findings.path(log.path))),
             prompt_bytes=document.prompt_memory,
             error_pages=pages,
             via=document.via,

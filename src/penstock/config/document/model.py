@@ -23,6 +23,7 @@ from penstock.config.document.jwt import Jwt
 from penstock.config.document.limits import Prices
 from penstock.config.document.listeners import Listener
 from penstock.config.document.pools import Pool
+from penstock.config.document.request_log import RequestLog, request_log_of
 from penstock.config.document.routes import Route
 from penstock.config.document.section import Section, setting
 from penstock.config.document.show import show
@@ -58,28 +59,6 @@ def parse_workers(value: object) -> int | None:
             f"`auto` or a number from 1 to {_MOST_WORKERS} is needed, not {show(value)}"
         )
     return int(text)
-
-
-def parse_request_log(value: object) -> snapshot.RequestLog:
-    """``off``, ``stdout``, or the path of a file. Raises ValueError."""
-    if isinstance(value, snapshot.RequestLog):
-        return value
-    if value is False:
-        return snapshot.RequestLog("off")
-    if value == "off":
-        return snapshot.RequestLog("off")
-    if value == "stdout":
-        return snapshot.RequestLog("stdout")
-    if isinstance(value, str) and ("/" in value or "." in value) and "\0" not in value:
-        return snapshot.RequestLog("file", value)
-    raise ValueError(
-        "`off`, `stdout` or a file (a name with a '.' or a '/', as in requests.jsonl) is needed, "
-        f"not {show(value)}"
-    )
-
-
-def _spell_request_log(log: snapshot.RequestLog) -> str:
-    return log.path or log.target
 
 
 class Document(Section):
@@ -126,12 +105,8 @@ class Document(Section):
         PlainSerializer(lambda count: count or "auto", return_type=int | str),
     ] = setting(None, "Worker processes. `auto`: one for each core that may be used.")
     request_log: Annotated[
-        snapshot.RequestLog,
-        PlainValidator(parse_request_log, json_schema_input_type=str),
-        PlainSerializer(_spell_request_log, return_type=str),
-    ] = setting(
-        snapshot.RequestLog(), "One JSON line for each request: `off`, `stdout`, or a file's path."
-    )
+        RequestLog, BeforeValidator(request_log_of, json_schema_input_type=str | RequestLog)
+    ] = setting(RequestLog(), "One line for each request: `off`, `stdout`, or a file's path.")
     state: Annotated[str, Field(min_length=1)] | None = setting(
         None,
         "Directory for what is to survive a restart: changes at run time, forecasts, certificates "

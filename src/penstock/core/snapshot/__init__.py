@@ -169,6 +169,10 @@ MOST_PROMPT_BYTES: Final = 256 << 20
 class RequestLog(Data, frozen=True):
     target: Literal["off", "stdout", "file"] = "off"
     path: str = ""
+    format: Literal["json", "common", "combined", "haproxy"] = "json"
+    sample: float = 1.0  # share of requests that went well which have a line
+    hide_query: tuple[str, ...] = ()  # parameters whose values are not told
+    clients: Literal["whole", "network", "off"] = "whole"  # what of their addresses is told
 
 
 class Snapshot(Data, frozen=True):

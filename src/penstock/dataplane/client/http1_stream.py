@@ -90,7 +90,7 @@ class ClientStream(Connection):
         unread would be a reset."""
         log = self.context.log
         if log.enabled:
-            log.write(closed_line(self.address, self.settings.listener, why))
+            log.write(closed_line(self.address, self.settings.listener, why, log.shape))
         self.tls = None
         self._state = LINGER
         self._left = _LINGER_BYTES

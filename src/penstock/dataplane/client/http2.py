@@ -325,7 +325,8 @@ class Http2Client(Connection, Http2Host, Flushable):
     def _log(self, reason: str) -> None:
         log = self.context.log
         if log.enabled:
-            log.write(refusal_line(self.address, b"", 400, f"HTTP/2: {reason}"))
+            told = f"HTTP/2: {reason}"
+            log.write(refusal_line(self.address, b"", 400, told, log.shape))
 
     def _on_gone(self) -> None:
         """The client closed its connection, or its side of it: it waits for nothing any more."""

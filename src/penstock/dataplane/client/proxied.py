@@ -166,7 +166,7 @@ class ProxiedClient(Pollable):
         context.counters.bump(cell)
         log = context.log
         if log.enabled:
-            log.write(closed_line(self._peer, self._settings.listener, why))
+            log.write(closed_line(self._peer, self._settings.listener, why, log.shape))
         self._close()
 
     def _close(self) -> None:

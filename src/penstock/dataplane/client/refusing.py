@@ -10,7 +10,7 @@ def log_refusal(context: Context, client: str, begins: bytes, status: int, reaso
     """Tell the log, if there is one. ``begins``: the first line of what came."""
     log = context.log
     if log.enabled:
-        log.write(refusal_line(client, begins, status, reason))
+        log.write(refusal_line(client, begins, status, reason, log.shape))
 
 
 def refusal_page(context: Context, status: int, reason: str, accepted: bytes) -> Answer:

@@ -128,7 +128,7 @@ class TcpClient(Connection, StreamFront):
         context.counters.bump(W_TLS_FAILURES)
         log = context.log
         if log.enabled:
-            log.write(closed_line(self.address, self.settings.listener, why))
+            log.write(closed_line(self.address, self.settings.listener, why, log.shape))
 
     def on_deadline(self) -> None:
         if self._hello is not None and not self.context.stopping:

@@ -1091,8 +1091,9 @@ class Exchange(
             self.steady.end()
             self.steady = None
         log = self.context.log
-        if log.enabled and self.streamed is None:  # what that is about has a line of its own
-            log.write(log_line(self._outcome(), now))
+        # What is streamed beside it has a line of its own.
+        if log.enabled and self.streamed is None and log.shape.wants(self.status, ended):
+            log.write(log_line(self._outcome(), now, log.shape))
         # They know this exchange: no cycle is left for the collector.
         if dispatch is not None:
             dispatch.waiter = None

@@ -1,11 +1,18 @@
-"""One request as a line of JSON. Timers are milliseconds and follow HAProxy's."""
+"""One request as a line, of JSON where no other form is asked for. Timers are milliseconds and
+follow HAProxy's."""
 
 from json import dumps
 from typing import Final
 
 from penstock.core.caller import Caller
+from penstock.dataplane.exchange.access_line import (
+    access_connection,
+    access_line,
+    access_refusal,
+)
 from penstock.dataplane.exchange.outcome import ConnectionOutcome, Outcome
 from penstock.dataplane.llm.prompt_body import PromptBody
+from penstock.dataplane.record.log_shape import EVERYTHING, LogShape
 from penstock.dataplane.record.request_log import json_text, time_stamp
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.http1 import RequestHead
@@ -40,7 +47,7 @@ _CONNECTION: Final = (
 )
 
 
-def log_line(outcome: Outcome, now: float) -> bytes:
+def log_line(outcome: Outcome, now: float, shape: LogShape = EVERYTHING) -> bytes:
     """The line, with its end.
 
     ``t_parse`` is 0 for a head that came in one piece, ``t_connect`` null on a reused connection,
@@ -49,10 +56,12 @@ def log_line(outcome: Outcome, now: float) -> bytes:
     endpoint tells it, where that is another; ``asked`` is the name in the request where the model
     is another, by an alias, a fallback or a default.
     """
+    if shape.format != "json":
+        return access_line(outcome, now, shape)
     plan = outcome.plan
     facts = plan.log_facts
     if not facts:
-        facts = _facts(outcome.head, plan)
+        facts = _facts(outcome.head, plan, shape)
         plan.log_facts = facts
     began = outcome.began
     first_byte_at = outcome.first_byte_at
@@ -87,36 +96,46 @@ def log_line(outcome: Outcome, now: float) -> bytes:
     )
 
 
-def refusal_line(client: str, received: bytes, status: int, why: str) -> bytes:
+def refusal_line(
+    client: str, received: bytes, status: int, why: str, shape: LogShape = EVERYTHING
+) -> bytes:
     """What was refused before it was a request: where it came from, how it begins, and why."""
-    first_line = received[:_MAX_SHOWN_BYTES].partition(b"\r\n")[0]
+    first_line = shape.target(received[:_MAX_SHOWN_BYTES].partition(b"\r\n")[0])
+    if shape.format != "json":
+        return access_refusal(client, first_line, status, shape)
     return _REFUSAL % (
         time_stamp(),
-        json_text(client.encode("latin-1")),
+        json_text(shape.client(client).encode("latin-1")),
         json_text(first_line),
         status,
         dumps(why).encode(),
     )
 
 
-def closed_line(client: str, listener: str, why: str) -> bytes:
+def closed_line(client: str, listener: str, why: str, shape: LogShape = EVERYTHING) -> bytes:
     """Of a connection that ended before it was known who its client is."""
+    if shape.format != "json":
+        return b""  # the other forms have nothing for it
     return _CLOSED % (
         time_stamp(),
-        json_text(client.encode("latin-1")),
+        json_text(shape.client(client).encode("latin-1")),
         json_text(listener.encode()),
         dumps(why).encode(),
     )
 
 
-def connection_line(outcome: ConnectionOutcome, total_s: float) -> bytes:
+def connection_line(
+    outcome: ConnectionOutcome, total_s: float, shape: LogShape = EVERYTHING
+) -> bytes:
     """The line of a connection that was relayed unread, with its end."""
+    if shape.format != "json":
+        return access_connection(outcome, total_s, shape)
     plan = outcome.plan
     return _CONNECTION % (
         time_stamp(),
         outcome.request_id,
         outcome.protocol,
-        json_text(plan.source.encode("latin-1")),
+        json_text(shape.client(plan.source).encode("latin-1")),
         json_text(outcome.listener.encode()),
         dumps(plan.server_name).encode() if plan.server_name else _NULL,
         json_text(plan.route.name.encode()) if plan.route is not None else b"-",
@@ -135,17 +154,19 @@ def connection_line(outcome: ConnectionOutcome, total_s: float) -> bytes:
     )
 
 
-def _facts(head: RequestHead, plan: Plan) -> bytes:
+def _facts(head: RequestHead, plan: Plan, shape: LogShape) -> bytes:
     """What the head alone decides; the same for all requests of a plan."""
     route = plan.route
     agent = head.value(b"user-agent")
     protocol = b"http/2" if head.version == b"2.0" else b"http/" + head.version
     facts = _FACTS % (
         protocol,
-        json_text(plan.source.encode("latin-1")),  # of X-Forwarded-For, where that is believed
+        json_text(
+            shape.client(plan.source).encode("latin-1")
+        ),  # of X-Forwarded-For, where that is believed
         json_text(head.method),
         json_text(head.host),
-        json_text(plan.access.target if plan.access is not None else head.target),
+        json_text(shape.target(plan.access.target if plan.access is not None else head.target)),
         b'"%b"' % json_text(agent) if agent is not None else _NULL,
         json_text(route.name.encode()) if route is not None else b"-",
     )

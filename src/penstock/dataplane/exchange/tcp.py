@@ -234,7 +234,7 @@ class TcpExchange(AttemptOwner, RelayOwner):
             )
         log = self.context.log
         if log.enabled:
-            log.write(connection_line(self._outcome(), now - self.began))
+            log.write(connection_line(self._outcome(), now - self.began, log.shape))
         # They know this exchange: no cycle is left for the collector.
         if dispatch is not None:
             dispatch.waiter = None

@@ -339,7 +339,9 @@ class UdpExchange(AttemptOwner, SessionOwner):
         context.counters.values[W_SESSION_ENDS + how] += 1
         self.session.detach()
         log = context.log
-        line = connection_line(self._outcome(), now - self.began) if log.enabled else b""
+        line = b""
+        if log.enabled:
+            line = connection_line(self._outcome(), now - self.began, log.shape)
         dispatch = self.dispatch
         if dispatch is not None:
             counters = dispatch.pool.counters

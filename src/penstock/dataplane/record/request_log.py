@@ -1,4 +1,4 @@
-"""The request log: one JSON line for each request, handed to a writer in batches by the sweep."""
+"""The request log: one line for each request, handed to a writer in batches by the sweep."""
 
 from time import gmtime, strftime
 from typing import Final
@@ -6,6 +6,7 @@ from typing import Final
 from penstock.dataplane.io.loop import Chore
 from penstock.dataplane.io.system import System
 from penstock.dataplane.record.line_writer import LineWriter, append_to
+from penstock.dataplane.record.log_shape import EVERYTHING, LogShape
 
 _BATCH_BYTES: Final = 256 * 1024  # handed over before the sweep
 _STDOUT: Final = 1
@@ -40,6 +41,7 @@ class RequestLog(Chore):
     def __init__(self, name: str = "request log") -> None:
         self.name: str = name
         self.enabled: bool = False
+        self.shape: LogShape = EVERYTHING
         self.notices: list[dict[str, object]] = []  # for the supervisor's log
         self._to: Destination = Destination("off", "")
         self._lines: list[bytes] = []
@@ -93,7 +95,9 @@ class RequestLog(Chore):
                 self._tell("stays", f"the {self.name} stays where it was: {error}")
 
     def write(self, line: bytes) -> None:
-        """One line, with its end."""
+        """One line, with its end; empty: none."""
+        if not line:
+            return
         self._lines.append(line)
         self._bytes += len(line)
         if self._bytes > _BATCH_BYTES:

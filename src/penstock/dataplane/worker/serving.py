@@ -24,6 +24,7 @@ from penstock.dataplane.context import Context, moved_key
 from penstock.dataplane.io.loop import Chore
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import challenge_contexts, server_context
+from penstock.dataplane.record.log_shape import LogShape
 from penstock.dataplane.record.recorder import Recorder
 from penstock.dataplane.worker.live_snapshot import LiveSnapshot
 from penstock.wire.client_certificate import taken_out
@@ -112,6 +113,7 @@ class Worker(Chore):
             context.log.release(log)
             raise
         context.log.use(log)
+        context.log.shape = LogShape(spec.request_log)
         datagrams = [listener.name for listener in spec.listeners if listener.protocol == "udp"]
         for name, sock in brought.items():
             self._listen(name, sock, name in datagrams)

@@ -389,7 +389,7 @@ class Pick(AttemptOwner, ModelsAwaiter):
         self.body.end(self.context)
         log = self.context.log
         if log.enabled:
-            log.write(log_line(self._outcome(), now))
+            log.write(log_line(self._outcome(), now, log.shape))
         # They know this pick: no cycle is left for the collector.
         if dispatch is not None:
             dispatch.waiter = None
