@@ -90,8 +90,9 @@ class AdminServer:
     async def sample(self) -> None:
         """Runs until cancelled: sample the counters, for rates and latencies of the last minute."""
         while True:
-            self._recent.sample(self._balancer.overview())
-            self._feed.sample()
+            overview = self._balancer.overview()
+            self._recent.sample(overview)
+            self._feed.sample(overview)
             if self._certificate is not None:
                 self._certificate.look()
             await asyncio.sleep(SAMPLE_S)

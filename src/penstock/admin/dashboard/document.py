@@ -65,7 +65,7 @@ class Documents:
         before, self._quiet = self._quiet, {}
         return {
             "balancer": {"": _balancer(overview, found)},
-            "pools": {pool.name: _pool(pool, found) for pool in overview.pools},
+            "pools": pools(overview, found),
             "endpoints": {
                 str(endpoint.row): self._endpoint(pool, endpoint, found, before)
                 for pool in overview.pools
@@ -90,6 +90,11 @@ class Documents:
             known = (endpoint, counts, _endpoint(pool, endpoint, self._board, found))
         self._quiet[row] = known
         return known[2]
+
+
+def pools(overview: Overview, found: Differences) -> Section:
+    """That section alone."""
+    return {pool.name: _pool(pool, found) for pool in overview.pools}
 
 
 def _balancer(overview: Overview, found: Differences) -> Object:

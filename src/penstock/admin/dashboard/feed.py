@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock.admin.dashboard.counts import Sampler, Window
+from penstock.admin.dashboard.counts import Differences, Sampler, Window
 from penstock.admin.dashboard.difference import difference
-from penstock.admin.dashboard.document import Documents, Section
+from penstock.admin.dashboard.document import Documents, Section, pools
 from penstock.admin.dashboard.history import History
 from penstock.admin.view import EventView, Overview, RunningBalancer
 
@@ -98,10 +98,9 @@ class Feed:
         """Pages are told no more."""
         self._over.set()
 
-    def sample(self) -> None:
+    def sample(self, overview: Overview) -> None:
         """Every five seconds: a point of the last hour, seen or not."""
-        overview = self._balancer.overview()
-        self._history.note(time(), self._read(overview)["pools"])
+        self._history.note(time(), pools(overview, self._found(overview)))
 
     async def next(self, seen: int) -> bytes | None:
         """What a page is sent that has seen that frame (0: none); None when it is over."""
@@ -148,8 +147,10 @@ class Feed:
         self._due = began + min(max(self._period_s, took / _SHARE), _LONGEST_S)
 
     def _read(self, overview: Overview) -> dict[str, Section]:
-        found = self._window.differences(self._sampler.take(overview, self._clock()))
-        return self._documents.document(overview, found)
+        return self._documents.document(overview, self._found(overview))
+
+    def _found(self, overview: Overview) -> Differences:
+        return self._window.differences(self._sampler.take(overview, self._clock()))
 
     def _new_events(self, events: tuple[EventView, ...]) -> list[EventView]:
         """Those after the newest that was told."""

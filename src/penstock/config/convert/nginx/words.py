@@ -129,14 +129,14 @@ NEEDLESS: Final = frozenset(
     )
 )
 WHY: Final = {
-    "access_log": "`request_log` writes JSON lines",
+    "access_log": "`request_log: {to: FILE, format: combined}` writes such lines",
     "alias": "files are not served",
     "error_log": "Penstock logs to its standard error",
     "error_page": "`error_pages` has pages for errors",
     "expires": "answers are not given ages",
     "fastcgi_pass": "FastCGI is not spoken",
     "health_check": "`health_check` of a pool",
-    "log_format": "`request_log` writes JSON lines",
+    "log_format": "`request_log` has the formats json, common, combined and haproxy",
     "map": "variables are not computed",
     "geo": "variables are not computed",
     "split_clients": "`pools: {a: 95, b: 5}` of a route splits traffic",
