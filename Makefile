@@ -43,6 +43,7 @@ help:
 	@echo "make test-manifests   deploy/ by Helm's code and Kubernetes' schemas (180 MB)"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
 	@echo "make bench-routing   emulated engines behind each router; writes docs/routing-quality.md"
+	@echo "make site    the documentation as a site, in build/site"
 	@echo "make wheels  wheels for the interpreters at hand, and what is in them, in dist/"
 	@echo "make deb     a package of Debian, in dist/"
 	@echo "make lint    ruff, mypy and the import contracts"
@@ -244,6 +245,18 @@ lock:
 	( echo '# Made by `make lock` from pyproject.toml.'; \
 	  build/lock/bin/python -m pip freeze --all --exclude penstock-lb --exclude pip ) > $(LOCK)
 	rm -rf build/lock
+
+# Into build/site, in an environment of its own: nothing else needs it.
+.PHONY: site
+site: build/docs/installed
+	@NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
+build/docs/installed: pyproject.toml
+	@$(PYTHON) -m venv build/docs
+	@$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' > build/docs/requires
+	@build/docs/bin/python -m pip --disable-pip-version-check --quiet install --requirement build/docs/requires
+	@touch $@
 
 # Of Python alone, and compiled for each interpreter at hand (about two minutes each);
 # WHEEL_ARGUMENTS=--pure-only for the first alone, --twice to see that they can be built again.

@@ -53,7 +53,7 @@ def compile_store(store: Store | None, findings: Findings) -> StoreSettings | No
     if store is None:
         return None
     if any(find_spec(name) is None for name in ("redis", "hiredis", "cryptography")):
-        findings.wrong(_AT, "libraries for it are missing: `pip install 'penstock[store]'`")
+        findings.wrong(_AT, "libraries for it are missing: `pip install 'penstock-lb[store]'`")
     files = {}
     for name in ("ca_file", "certificate", "key"):
         given = getattr(store, name)
