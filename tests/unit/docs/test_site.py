@@ -22,6 +22,8 @@ SITE: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "adr" not in path.parts)
 SHOWN = [*PAGES, ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "SECURITY.md"]
+# Not whole, or of another program: the simulator's scenarios, Prometheus's own files.
+FOREIGN = re.compile(r"^(?:servers|scrape_configs|rule_files|groups|apiVersion):", re.MULTILINE)
 # A fragment is shown as it stands in a whole file.
 AROUND = (
     "{}",
@@ -117,7 +119,7 @@ def parse(command: click.Command, words: list[str], shown: str) -> None:
 @pytest.mark.parametrize("file", SHOWN, ids=lambda file: str(file.relative_to(ROOT)))
 def test_each_block_of_yaml_is_a_configuration_or_a_part_of_one(file: Path, tmp_path: Path) -> None:
     for text in blocks(file, "yaml"):
-        if "…" in text or "\nservers:" in text:  # not whole, or a scenario of the simulator
+        if "…" in text or FOREIGN.search(text):
             continue
         text = text.partition("\n---\n")[0]  # what comes then is another program's
         for part in alternatives(textwrap.dedent(text)):

@@ -17,7 +17,7 @@ def compile_issuers(document: Document, findings: Findings) -> tuple[snapshot.To
     if not issuers:
         return ()
     if find_spec("jwt") is None or find_spec("cryptography") is None:
-        findings.wrong(at, "the library for it is missing: `pip install 'penstock[jwt]'`")
+        findings.wrong(at, "the library for it is missing: `pip install 'penstock-lb[jwt]'`")
     if document.tenants is None and document.tenants_directory is None:
         findings.wrong(at, "tokens name tenants, and there are none: give `tenants`")
     names = [each.issuer for each in issuers]
