@@ -90,6 +90,7 @@ def test_the_chart_s_configuration_passes_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PENSTOCK_ADMIN_TOKEN", "a-token-of-some-length-0123")
+    monkeypatch.setenv("PENSTOCK_READ_TOKEN", "another-token-of-some-length")
     [made] = of_kind(rendered(), "ConfigMap")
     text = made["data"]["penstock.yaml"]
     configured = compile_document(load_text(text, "the chart's", tmp_path), None)

@@ -25,6 +25,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").r
 @pytest.fixture(autouse=True)
 def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENSTOCK_ADMIN_TOKEN", "a-token-of-some-length-0123")
+    monkeypatch.setenv("PENSTOCK_READ_TOKEN", "another-token-of-some-length")
 
 
 def checked(text: str, tmp_path: Path) -> Configured:
@@ -114,8 +115,14 @@ def test_prometheus_reads_what_the_balancer_shows(tmp_path: Path) -> None:
     [targets] = job["static_configs"]
     configured = checked((DEPLOY / "compose" / "penstock.yaml").read_text(), tmp_path)
     assert targets["targets"] == [f"balancer:{configured.admin.port}"]
-    [secret] = COMPOSE["services"]["prometheus"]["configs"]
+    prometheus = COMPOSE["services"]["prometheus"]
+    [secret] = prometheus["configs"]
     assert job["authorization"]["credentials_file"] == secret["target"]
+    assert "PENSTOCK_READ_TOKEN" in COMPOSE["configs"][secret["source"]]["content"]
+    assert configured.admin.read_token == "another-token-of-some-length"
+    for mounted in prometheus["volumes"]:
+        source = mounted.partition(":")[0]
+        assert not source.startswith(".") or (DEPLOY / "compose" / source).exists(), source
 
 
 @pytest.mark.parametrize("file", sorted(DEPLOY.rglob("*.y*ml")), ids=lambda file: file.name)

@@ -15,6 +15,6 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if not .Values.configuration }}
 {{- fail "set `configuration` to what penstock.yaml is to say: values.yaml has an example" }}
 {{- end }}
-{{- $admin := dict "address" "0.0.0.0:9900" "token" "${PENSTOCK_ADMIN_TOKEN}" -}}
+{{- $admin := dict "address" "0.0.0.0:9900" "token" "${PENSTOCK_ADMIN_TOKEN}" "read_token" "${PENSTOCK_READ_TOKEN}" -}}
 {{- merge (dict "admin" $admin) .Values.configuration | toYaml }}
 {{- end }}

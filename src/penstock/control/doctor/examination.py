@@ -1,6 +1,5 @@
 """The whole look: a file, this machine, and the endpoints."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from penstock.control.doctor.endpoints import Looked, judge_endpoints, look_at_e
 from penstock.control.doctor.finding import Finding, Harm, in_order
 from penstock.control.doctor.listening import judge_addresses, judge_certificates
 from penstock.control.doctor.machine import Machine, judge_machine, read_machine
-from penstock.core.snapshot.address import shown_address
+from penstock.core.snapshot.address import shown_address, socket_path
 
 
 @dataclass(frozen=True)
@@ -56,22 +55,24 @@ async def examine(file: Path | None, machine: Machine | None = None) -> Examined
 
 
 async def _is_running(configured: Configured) -> bool:
-    """Whether a balancer answers at the admin address: it then listens where the file says."""
+    """Whether a balancer answers at the admin address: it then listens where the file says.
+
+    No token is shown: who listens there is not known yet.
+    """
     admin = configured.admin
     if not admin.host:
         return False
+    path = socket_path(admin.host)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(admin.host, admin.host)  # noqa: S104
-    headers: Mapping[str, str] = (
-        {"Authorization": f"Bearer {admin.token}"} if admin.token is not None else {}
-    )
+    scheme = "https" if admin.certificate else "http"
+    reached = "localhost" if path else shown_address(host, admin.port)
+    connector = aiohttp.UnixConnector(path) if path else aiohttp.TCPConnector(ssl=False)
     timeout = aiohttp.ClientTimeout(total=1.0)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(
-                f"http://{shown_address(host, admin.port)}/api/v1/status", headers=headers
-            ) as response,
+            aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
+            session.get(f"{scheme}://{reached}/healthz") as response,
         ):
-            return response.status == 200 and "pools" in await response.json()
+            return bool(await response.json() == {"alive": True})
     except (OSError, aiohttp.ClientError, ValueError):
         return False

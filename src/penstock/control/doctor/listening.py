@@ -57,6 +57,11 @@ def judge_certificates(configured: Configured, now_s: float | None = None) -> It
                     now_s,
                 )
         yield from _certificate_of_acme(listener, configured)
+    admin = configured.admin
+    if admin.certificate:
+        end_s = _end_of(Certificate(admin.certificate, admin.key))
+        if end_s is not None:
+            yield from judge_end("admin", f"its certificate {admin.certificate}", end_s, now_s)
 
 
 def judge_end(where: str, what: str, end_s: float, now_s: float) -> Iterator[Finding]:

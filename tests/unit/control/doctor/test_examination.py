@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from aiohttp import web
 
 from penstock.control.doctor.examination import Examined, examine
 from penstock.control.doctor.finding import Harm
@@ -99,6 +100,33 @@ async def test_certificates_of_listeners_are_told_before_they_end(tmp_path: Path
     [soon] = judge_end("a", "it", 10 * DAY_S, 0.0)
     assert (soon.harm, soon.what) == (Harm.WARNING, "it ends on 1970-01-11, in 10 days")
     assert list(judge_end("a", "it", 30 * DAY_S, 0.0)) == []
+
+
+async def test_who_listens_at_the_admin_address_is_shown_no_token(tmp_path: Path) -> None:
+    asked: list[web.Request] = []
+
+    async def alive(request: web.Request) -> web.Response:
+        asked.append(request)
+        return web.json_response({"alive": True})
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", alive)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    file = tmp_path / "penstock.yaml"
+    file.write_text(
+        f"admin: {{address: 127.0.0.1:{port}, token: a-token-of-some-length-01}}\n"
+        f"listen: 127.0.0.1:0\nendpoints: 127.0.0.1:{refused_port()}\n"
+    )
+    try:
+        found = await examine(file, GOOD)
+    finally:
+        await runner.cleanup()
+    assert found.running
+    assert not [each for each in found.findings if each.where == "admin"]  # it is its own
+    assert [(each.path, "Authorization" in each.headers) for each in asked] == [("/healthz", False)]
 
 
 async def test_without_a_file_the_machine_alone_is_looked_at() -> None:
