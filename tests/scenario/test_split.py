@@ -101,6 +101,7 @@ async def test_a_long_prompt_is_computed_by_one_and_answered_by_another(tmp_path
         assert (site.pulled(), site.kept()) == (2, 0)
 
 
+@pytest.mark.large
 async def test_a_short_prompt_and_one_that_is_cached_run_whole(tmp_path: Path) -> None:
     async with halves(tmp_path) as site:
         assert (await site.chat("short"))[0] == 200
@@ -110,6 +111,7 @@ async def test_a_short_prompt_and_one_that_is_cached_run_whole(tmp_path: Path) -
         assert site.pulled() == 1  # the second is cached where the first was answered
 
 
+@pytest.mark.large
 async def test_a_computing_engine_that_dies_is_replaced(tmp_path: Path) -> None:
     async with halves(tmp_path) as site:
         await site.computing[0].apply(FaultCommand(kind="die"))
@@ -118,6 +120,7 @@ async def test_a_computing_engine_that_dies_is_replaced(tmp_path: Path) -> None:
         assert site.pulled() == 4
 
 
+@pytest.mark.large
 async def test_with_no_computing_engine_prompts_run_whole(tmp_path: Path) -> None:
     async with halves(tmp_path) as site:
         for engine in site.computing:
@@ -127,6 +130,7 @@ async def test_with_no_computing_engine_prompts_run_whole(tmp_path: Path) -> Non
         assert site.pulled() == 0
 
 
+@pytest.mark.large
 async def test_an_answering_engine_that_dies_is_replaced_and_nothing_computed_again(
     tmp_path: Path,
 ) -> None:
@@ -139,6 +143,7 @@ async def test_an_answering_engine_that_dies_is_replaced_and_nothing_computed_ag
         assert site.kept() == 0
 
 
+@pytest.mark.large
 async def test_a_client_that_leaves_frees_both_halves(tmp_path: Path) -> None:
     async with halves(tmp_path, speedup=0.5) as site:
         asked = asyncio.create_task(site.chat(_LONG))
@@ -164,6 +169,7 @@ async def test_halves_that_meet_answer_long_and_short(tmp_path: Path) -> None:
         assert all(engine.transfers.rooms() == 0 for engine in site.computing)
 
 
+@pytest.mark.large
 async def test_a_half_that_meets_and_dies_is_replaced(tmp_path: Path) -> None:
     async with halves(tmp_path, connector="sglang") as site:
         for dying in (site.computing[0], site.answering[0]):
@@ -174,6 +180,7 @@ async def test_a_half_that_meets_and_dies_is_replaced(tmp_path: Path) -> None:
         assert site.pulled() == 6
 
 
+@pytest.mark.large
 async def test_a_client_that_leaves_frees_both_that_meet(tmp_path: Path) -> None:
     async with halves(tmp_path, speedup=0.5, connector="sglang") as site:
         asked = asyncio.create_task(site.chat(_LONG))

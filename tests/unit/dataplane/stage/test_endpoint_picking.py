@@ -29,6 +29,7 @@ from tests.harness.ext_proc_messages import ProcessingRequest, body, request_hea
 from tests.harness.fake.gateway import Gateway, handed_back, picked, prompt
 from tests.harness.fake.stage import Stage, address_of, member, pool_of
 from tests.harness.world import listener, world
+from tests.unit.dataplane.stage.test_limits import Supervisor, limit
 
 
 def place(row: int) -> str:
@@ -268,6 +269,39 @@ def test_keys_of_a_gateways_clients_are_judged_and_reach_no_endpoint() -> None:
         assert "authorization" in removed
         call.answer(200)
         call.close()
+
+
+def test_limits_hold_for_a_gateways_clients() -> None:
+    with picker(llm(0, limits=(limit("slow", "requests", 1, "hour"),))) as stage:
+        Supervisor(stage)
+        gateway = Gateway(stage)
+        call = gateway.call()
+        assert picked(call.ask(prompt())) == [place(0)]
+        call.answer(200, b"{}")
+        (head, _) = call.answers()
+        told = {
+            each.header.key for each in head.response_headers.response.header_mutation.set_headers
+        }
+        assert "x-ratelimit-remaining-requests" in told
+        call.close()
+        call = gateway.call()
+        (answer,) = call.ask(prompt())
+        assert answer.immediate_response.status.code == 429
+        assert stage.in_flight() == 0
+        call.close()
+
+
+def test_what_was_reserved_is_given_back_where_no_endpoint_was_picked() -> None:
+    with picker(llm(0, limits=(limit("slow", "requests", 1, "hour"),))) as stage:
+        Supervisor(stage)
+        stage.set_health(0, DOWN)
+        stage.turn()
+        gateway = Gateway(stage)
+        for _ in range(2):
+            call = gateway.call()
+            (answer,) = call.ask(prompt())
+            assert answer.immediate_response.status.code == 503
+            call.close()
 
 
 # --- what comes of it ---------------------------------------------------------------------------

@@ -149,6 +149,7 @@ class PickingCall(StreamedCall, PickOwner):
             self._fail(INVALID_ARGUMENT, "a body without a head, or behind its end")
         elif self._answered:
             pick.body.complete = request.ends
+            pick.body.size += len(request.body)
             self._say_body(REQUEST_BODY, request.body, request.ends)
         else:
             pick.take_body(request.body, request.ends)
@@ -183,7 +184,8 @@ class PickingCall(StreamedCall, PickOwner):
             else:
                 changed = pick.on_answer(head, request.ends, request.served)
         removed = [b"content-length"] if changed else []
-        self._say(headers_response(RESPONSE_HEADERS, (), b"", removed))
+        told = pick.told_fields() if pick is not None else []
+        self._say(headers_response(RESPONSE_HEADERS, told, b"", removed))
 
     def _take_answer_body(self, request: ProcessingRequest) -> None:
         pick = self.pick

@@ -12,6 +12,7 @@ from typing import Final
 from mypy_extensions import trait
 
 from penstock.core.endpoint import Endpoint
+from penstock.core.limits.slices import DENIED, LACKS, TAKEN, Holding
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, CONNECT_FAILED, DONE
 from penstock.dataplane.board.layout import P_CLIENT_GONE, P_RETRIES
 from penstock.dataplane.context import Context
@@ -34,6 +35,7 @@ from penstock.dataplane.exchange.log_line import log_line
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_of
+from penstock.dataplane.pool.limits import LimitsAwaiter
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.http1 import RequestHead, ResponseHead
@@ -61,7 +63,7 @@ class PickOwner:
         raise NotImplementedError
 
 
-class Pick(AttemptOwner, ModelsAwaiter):
+class Pick(AttemptOwner, ModelsAwaiter, LimitsAwaiter):
     """Opened for one request; ended once, however that ends."""
 
     picked: bool = False
@@ -104,15 +106,8 @@ class Pick(AttemptOwner, ModelsAwaiter):
         pool_plan = self.pool_plan
         pool = pool_plan.pool
         pool.counters.came()
-        access = self.plan.access
-        if access is not None:
-            entry = Entry(self.context, self.plan, self.request_id)
-            refusal = entry.enter(access)
-            self.entry = entry
-            if refusal is not None:
-                self._refuse(self.own().as_page(refusal))
-                return
-            entry.name_caller(pool_plan)
+        if (self.plan.access is not None or pool.limits) and not self._is_let_in(pool_plan):
+            return
         if pool.maintenance is not None:
             self.why = "an operator set the pool aside (maintenance)"
             self._refuse(self.own().maintenance(pool.maintenance))
@@ -138,6 +133,18 @@ class Pick(AttemptOwner, ModelsAwaiter):
             if not self._heeds(inspection, found):
                 return
         self._admit(dispatch)
+
+    def _is_let_in(self, pool_plan: PoolPlan) -> bool:
+        """Whether whoever asks may ask here."""
+        entry = Entry(self.context, self.plan, self.request_id)
+        self.entry = entry
+        access = self.plan.access
+        refusal = entry.enter(access) if access is not None else None
+        if refusal is not None:
+            self._refuse(self.own().as_page(refusal))
+            return False
+        entry.name_caller(pool_plan)
+        return True
 
     def take_body(self, data: bytes, complete: bool) -> None:
         """More of the body, before an endpoint is chosen."""
@@ -182,11 +189,37 @@ class Pick(AttemptOwner, ModelsAwaiter):
     # --- admit, eligible, pick, ticket (Dispatch) ---------------------------------------------
 
     def _admit(self, dispatch: Dispatch) -> None:
+        if self.entry is None or self._has_reserved(self.entry, dispatch):
+            self._ask_for_place(dispatch)
+
+    def _has_reserved(self, entry: Entry, dispatch: Dispatch) -> bool:
+        """Whether it may ask for that, and so much; False where that is not known yet, or it was
+        refused."""
+        pool_plan = self.pool_plan
+        refusal = entry.judge(pool_plan, self.head, self.inspection)
+        if refusal is not None:
+            self._refuse(self.own().as_page(refusal))
+            return False
+        verdict = entry.reserve(pool_plan, dispatch.request, self.inspection, self.head, self)
+        if verdict == LACKS:
+            self.owner.on_waiting()
+        elif verdict == DENIED:
+            slices = self.context.limits.slices
+            self.on_denied(slices.denied_by, slices.wait_s)
+        return verdict == TAKEN
+
+    def on_allowed(self) -> None:
+        dispatch = self.dispatch
+        if self.entry is not None and dispatch is not None:
+            self.entry.taken = True
+            self._ask_for_place(dispatch)
+
+    def on_denied(self, holding: Holding | None, wait_s: float) -> None:
         if self.entry is not None:
-            refusal = self.entry.judge(self.pool_plan, self.head, self.inspection)
-            if refusal is not None:
-                self._refuse(self.own().as_page(refusal))
-                return
+            told = self.entry.denial(self.pool_plan, holding, wait_s)
+            self._refuse(self.own().as_page(told))
+
+    def _ask_for_place(self, dispatch: Dispatch) -> None:
         subset = self._subset
         if subset is not None:
             excluded = elsewhere(dispatch.pool.members, subset)
@@ -274,6 +307,8 @@ class Pick(AttemptOwner, ModelsAwaiter):
         if pool.orca:
             pool.take_orca(attempt.endpoint, head, now)
         learning = pool.learning
+        if self.entry is not None:
+            self.entry.follow(reading)
         changes = False
         if reading is not None and learning is not None:
             stages = AnswerStages(ticket)
@@ -292,6 +327,15 @@ class Pick(AttemptOwner, ModelsAwaiter):
             inspection.note_answer(attempt.endpoint, head.status)
             return reading_for(inspection, head, False, attempt.endpoint, self.began, env)
         return names_reading_of(head, False, env) if self.pool_plan.makes_things else None
+
+    def told_fields(self) -> list[tuple[bytes, bytes]]:
+        """What its client is told of its limits, in the answer's head."""
+        entry = self.entry
+        if entry is None:
+            return []
+        lines = entry.lines(self.plan.family(self.pool_plan)).split(b"\r\n")[1:]
+        parts = [line.partition(b": ") for line in lines]
+        return [(name.lower(), value) for name, _, value in parts]
 
     def on_answer_body(self, data: bytes, ends: bool) -> bytes:
         """More of its body; what of it goes to the client."""
@@ -387,6 +431,10 @@ class Pick(AttemptOwner, ModelsAwaiter):
                 at=self.first_byte_at,
             )
         self.body.end(self.context)
+        if self.entry is not None:
+            reading = self.stages.reading() if self.stages is not None else None
+            size = self.body.size + self.response_bytes
+            self.entry.settle(self.picked, self.status, reading, size)
         log = self.context.log
         if log.enabled:
             log.write(log_line(self._outcome(), now, log.shape))
