@@ -14,7 +14,7 @@ from penstock.core import snapshot
 
 _SUFFIX = "-prefill"
 # What finds, starts or binds to endpoints by rules that know no halves, or asks two at once.
-_OF_WHOLE_POOLS: Final = ("discover", "scale", "sticky", "hedge")
+_OF_WHOLE_POOLS: Final = ("discover", "scale", "sticky", "hedge", "resume")
 
 
 def halves_of(
