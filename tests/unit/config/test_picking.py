@@ -1,10 +1,11 @@
 """Listeners for gateways, which ask for endpoints (`protocol: epp`)."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from penstock.config.compile.snapshot import configure_endpoints
+from penstock.config.compile.snapshot import configure_endpoints, load_configuration
 from penstock.config.load.errors import ConfigError
 from penstock.core import snapshot
 from tests.unit.config.documents import load
@@ -29,6 +30,20 @@ def test_calls_go_to_the_picker_and_its_health(tmp_path: Path) -> None:
     (listener,) = made.listeners
     assert (listener.timeouts.client_body_idle_s, listener.limits.body_bytes) == (0.0, 0)
     assert listener.http2.streams == 10_000  # a gateway has one connection for all requests
+
+
+def test_the_example_is_right() -> None:
+    file = Path(__file__).parents[3] / "examples" / "epp" / "penstock.yaml"
+    assert load_configuration(file).snapshot.listeners[0].protocol == "epp"
+
+
+@pytest.mark.parametrize("page", ["epp.md", "split.md"])
+def test_what_the_documentation_shows_is_right(page: str, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / page).read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert load(block, tmp_path).snapshot.pools
 
 
 def test_routes_are_for_other_listeners(tmp_path: Path) -> None:

@@ -383,25 +383,38 @@ def _body_first() -> Any:
     return body("request_body", b"a")
 
 
-def _bad_head() -> Any:
-    return request_headers({":method": "POST"})
-
-
 def _buffered() -> Any:
     return request_headers(
         {":method": "POST", ":path": "/", ":scheme": "http"} | HOST, modes=(2, 0)
     )
 
 
-@pytest.mark.parametrize(
-    ("make", "status"), [(_unknown, 3), (_body_first, 3), (_bad_head, 3), (_buffered, 9)]
-)
+@pytest.mark.parametrize(("make", "status"), [(_unknown, 3), (_body_first, 3), (_buffered, 9)])
 def test_what_makes_no_sense_ends_the_call(make: Any, status: int) -> None:
     with picker(llm(0)) as stage:
         call = Gateway(stage).call()
         call.say(make())
         assert call.grpc_status == status
         assert stage.in_flight() == 0
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {":method": "POST"},
+        {":method": "POST", ":path": "/..%2fadmin", ":scheme": "http", ":authority": "a"},
+        {":method": "POST", ":path": "/", ":scheme": "http", ":authority": "a", "x": "a\nb"},
+    ],
+)
+def test_a_head_that_is_none_is_refused_as_on_any_listener(head: dict[str, str]) -> None:
+    with picker(llm(0)) as stage:
+        call = Gateway(stage).call()
+        call.say(request_headers(head))
+        (answer,) = call.answers()
+        assert answer.immediate_response.status.code == 400
+        call.say(body("request_body", b"a", ends=True))
+        call.close()
+        assert call.grpc_status == 0
 
 
 def test_other_methods_and_paths_are_refused() -> None:

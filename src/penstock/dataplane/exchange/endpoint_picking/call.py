@@ -8,6 +8,7 @@ from typing import Final
 
 from penstock.core.ticket import ABANDONED, CLIENT_GONE
 from penstock.dataplane.context import Context
+from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.endpoint_picking.pick import Pick, PickOwner
 from penstock.dataplane.exchange.front import Front
@@ -135,7 +136,7 @@ class PickingCall(StreamedCall, PickOwner):
         try:
             head = told_request_head(request.headers, ends, _MAX_TARGET_BYTES)
         except BadMessage as error:
-            self._fail(INVALID_ARGUMENT, f"the request's head: {error.reason}")
+            self.on_refused(answers.refusal(error.status, error.reason))
             return
         plan = picked_plan(self._plan, self._plan.targets[0], head, self._context.tenants)
         changes = self._answer_mode == BODY_FULL_DUPLEX
