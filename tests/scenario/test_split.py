@@ -16,6 +16,7 @@ import pytest
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand
+from tests.harness.log import lines_of
 from tests.harness.serving import MODEL, PATIENCE_S, start_balancer
 
 _LONG = "word " * 4000
@@ -76,7 +77,9 @@ async def halves(directory: Path, speedup: float = 50.0, **split: Any) -> AsyncI
         ],
         "split": {"prefill": ["p1", "p2"], **split},
     }
-    balancer = await start_balancer(directory, {"pools": {"engines": pool}, "workers": 1})
+    log = str(directory / "requests.jsonl")
+    document = {"pools": {"engines": pool}, "workers": 1, "request_log": log}
+    balancer = await start_balancer(directory, document)
     try:
         async with aiohttp.ClientSession() as session:
             yield Halves(balancer.url, session, engines[:2], engines[2:])
@@ -99,6 +102,9 @@ async def test_a_long_prompt_is_computed_by_one_and_answered_by_another(tmp_path
         assert status == 200
         assert streamed.endswith(b"data: [DONE]\n\n")
         assert (site.pulled(), site.kept()) == (2, 0)
+    for line in lines_of(tmp_path / "requests.jsonl", 2):
+        assert line["endpoint"] in ("d1", "d2")
+        assert line["prefill"] in ("p1", "p2")
 
 
 @pytest.mark.large

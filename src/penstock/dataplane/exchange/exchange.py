@@ -1139,6 +1139,9 @@ class Exchange(
             outcome.caller = self.entry.caller
         if self.relay is not None:
             outcome.take_relay(self.relay)
+        if self.split is not None:
+            outcome.prefill = self.split.computed_by()
+            outcome.why = self.why or self.split.why
         if self.answered is not None:
             outcome.endpoints_id = self.answered.request_id
         if self.inspection is not None:

@@ -52,9 +52,10 @@ def log_line(outcome: Outcome, now: float, shape: LogShape = EVERYTHING) -> byte
 
     ``t_parse`` is 0 for a head that came in one piece, ``t_connect`` null on a reused connection,
     ``t_first_byte`` null when none came. Requests to a language model have the model, tokens, times
-    to and between tokens, and why it ended besides. ``endpoint_id`` is the request's id as the
-    endpoint tells it, where that is another; ``asked`` is the name in the request where the model
-    is another, by an alias, a fallback or a default.
+    to and between tokens, and why it ended besides. ``prefill`` is the endpoint that computed the
+    prompt, where that is another. ``endpoint_id`` is the request's id as the endpoint tells it,
+    where that is another; ``asked`` is the name in the request where the model is another, by an
+    alias, a fallback or a default.
     """
     if shape.format != "json":
         return access_line(outcome, now, shape)
@@ -87,6 +88,7 @@ def log_line(outcome: Outcome, now: float, shape: LogShape = EVERYTHING) -> byte
         + (_relayed(outcome.bytes_from_client) if outcome.bytes_from_client >= 0 else b"")
         + (_asked_by(outcome.caller) if outcome.caller.tenant else b"")
         + (b',"why":' + dumps(outcome.why).encode() if outcome.why else b"")
+        + (b',"prefill":"%b"' % outcome.prefill if outcome.prefill else b"")
         + (
             b',"endpoint_id":"%b"' % json_text(outcome.endpoints_id)
             if outcome.endpoints_id

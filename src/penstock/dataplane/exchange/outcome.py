@@ -45,6 +45,7 @@ class Outcome(ServedOutcome):
     grpc_status: int = -1
     parse_s: float = 0.0
     first_byte_at: float = 0.0
+    prefill: bytes = b""  # the endpoint that computed its prompt, where that is another
     endpoints_id: bytes = b""  # the request's id as the endpoint tells it
     unread: str = ""
     caller: Caller = ANYONE

@@ -71,6 +71,7 @@ class SplitPrompt(PrefillOwner):
 
     leg: PrefillLeg | None = None
     why: str = ""  # it runs whole though it was to be split
+    _asked: bytes = b""  # the last endpoint that was asked to compute, as the log shows it
     _state: int = _UNDECIDED
     _json: bytes = b""  # the request's body
     _handed_over: bytes = b""
@@ -166,6 +167,7 @@ class SplitPrompt(PrefillOwner):
 
     def prefill_body(self, endpoint: LiveEndpoint) -> bytes:
         meeting = b"{}"
+        self._asked = endpoint.log_name
         if self._connector.at_once:
             spec = self._spec
             addresses = endpoint.connector.in_order()
@@ -239,6 +241,10 @@ class SplitPrompt(PrefillOwner):
         self._given = True
         told = as_one_chunk(json) if chunked else json
         return head.for_other_body(len(told), False), told
+
+    def computed_by(self) -> bytes:
+        """The endpoint that did, as the log shows it; b"" where it ran whole."""
+        return self._asked if self._state in (_COMPUTED, _MEETING) else b""
 
     def give_up(self, outcome: int) -> None:
         """The exchange ends: neither half goes on."""
