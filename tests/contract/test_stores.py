@@ -1,12 +1,15 @@
 """What every store holds to, wherever it keeps things."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import trustme
 
 from penstock.config.compile.store import parse_url
 from penstock.control.events import Events
@@ -45,8 +48,8 @@ def clock() -> HeldClock:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
-    with StoreServer(tmp_path_factory.mktemp("store")) as running:
-        yield running
+    with StoreServer(tmp_path_factory.mktemp("store")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +57,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
     """One node that has all slots."""
     with StoreServer(tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes") as running:
         ask = running.client.execute_command
+    with StoreServer(tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes") as started:
+        ask = started.client.execute_command
         ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
 
         def whole() -> bool:
             return b"cluster_state:ok" in ask("CLUSTER", "INFO")
 
         wait_until(whole, "the cluster is whole")
-        yield running
+        yield started
 
 
 @pytest_asyncio.fixture(params=["memory", "directory", "server", "cluster", "sealed"])
@@ -85,13 +90,18 @@ SEAL = Seal(("a secret of the tests",))
 @asynccontextmanager
 async def connected(server: StoreServer, kind: str = "server") -> AsyncIterator[SharedStore]:
     url = server.url.replace("redis:", "redis+cluster:") if kind == "cluster" else server.url
-    shared = SharedStore(parse_url(url), Events())
-    running = asyncio.create_task(shared.run())
+    async with running(SharedStore(parse_url(url), Events())) as shared:
+        yield shared
+
+
+@asynccontextmanager
+async def running(shared: SharedStore) -> AsyncIterator[SharedStore]:
+    task = asyncio.create_task(shared.run())
     try:
         yield shared
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_key_without_a_value_has_none(store: Store) -> None:
@@ -286,3 +296,60 @@ async def test_after_an_outage_who_watches_hears_of_all_keys(tmp_path: Path) -> 
                 second.client.hset("penstock:main:v1:{values}", "a/new", b"5:x")
                 async with asyncio.timeout(20):
                     assert {await anext(watch), await anext(watch)} == {"a/gone", "a/new"}
+
+
+async def test_a_server_behind_tls_is_reached_with_its_authority_and_its_password(
+    server: StoreServer, tmp_path: Path
+) -> None:
+    """The server of the tests speaks no TLS: something in front of it does."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    server.client.execute_command("ACL", "SETUSER", "me", "on", ">secret word", "~*", "&*", "+@all")
+    relay = Relay(server.port)
+    front = await asyncio.start_server(relay.serve, "127.0.0.1", 0, ssl=context)
+    port = front.sockets[0].getsockname()[1]
+    settings = parse_url(f"rediss://me:secret%20word@localhost:{port}")
+    try:
+        known = replace(settings, ca_file=str(tmp_path / "ca.pem"))
+        async with running(SharedStore(known, Events())) as store:
+            assert await store.put_if_unchanged("tls", b"value", NOT_THERE)
+            found = await store.get("tls")
+            assert found is not None
+        for wrong in (settings, replace(known, password="another")):
+            async with running(SharedStore(wrong, Events())) as store:
+                store.first_time_s = 0.3
+                with pytest.raises(StoreError) as refused:
+                    await store.get("tls")
+                assert "another" not in str(refused.value)
+    finally:
+        front.close()
+        await relay.end()
+
+
+class Relay:
+    """Bytes to that port, and back."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
+
+    async def end(self) -> None:
+        """Once its clients have gone."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()

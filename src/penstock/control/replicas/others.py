@@ -34,6 +34,7 @@ MOST: Final = 64  # balancers; far more than a store's messages would be enough 
 _ASK_AGAIN_S: Final = 0.5
 _PAST_PATIENCE_S: Final = 2.0  # for the next part of what was asked for
 _ENTRY_BYTES: Final = PREFIX_WIDTH * 8
+_WRITE_AGAIN_S: Final = 1.0
 _MOST_POOLS: Final = 4096
 
 
@@ -63,6 +64,7 @@ class Others:
         self.loads = OtherLoads(board)
         self.prefixes = ToldPrefixes(board)
         self._totals: dict[int, list[int]] = {}  # by pool, over all that were ever heard
+        self._written_at = -1.0
         self.asked = 0
         self.lost = 0  # messages
         self.on_verdict: Callable[[list[int]], None] = _nobody
@@ -175,6 +177,9 @@ class Others:
     def look(self) -> list[tuple[str, Message]]:
         """Forget those that are gone; whom to ask for what."""
         now = self._clock()
+        if now - self._written_at > _WRITE_AGAIN_S:
+            self._written_at = now
+            self.loads.write_all()
         for name in [n for n, each in self._others.items() if now - each.heard_at > GONE_S]:
             self._drop(name)
         if self._catching_up and now - self._catching_up[1] > _PAST_PATIENCE_S:

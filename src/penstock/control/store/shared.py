@@ -56,6 +56,7 @@ class SharedStore(Store):
         self.feed.on_lost = self._lost
         self.on_connected: list[Callable[[], None]] = []
         self.failed = 0  # calls
+        self.first_time_s = _FIRST_TIME_S
 
     def channel(self, name: str) -> bytes:
         """A channel of the feed as the server knows it."""
@@ -145,7 +146,7 @@ class SharedStore(Store):
     async def _wait_for_the_first(self) -> None:
         if not self._ever.is_set():
             try:
-                async with asyncio.timeout(_FIRST_TIME_S):
+                async with asyncio.timeout(self.first_time_s):
                     await self._ever.wait()
             except TimeoutError:
                 self._ever.set()  # from here on nobody waits

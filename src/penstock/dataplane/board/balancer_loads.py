@@ -143,7 +143,11 @@ class OtherLoads:
     def configure(self, rows: dict[int, list[int]]) -> None:
         """The board's rows of each endpoint, by the hash of its URL."""
         self._rows = rows
-        for url in rows:
+        self.write_all()
+
+    def write_all(self) -> None:
+        """Once more: a predecessor on the same board takes back what it wrote when it ends."""
+        for url in self._rows:
             self._write(url)
 
     def take(self, told: ToldLoads, numbers: memoryview, width: int, whole: bool) -> list[int]:

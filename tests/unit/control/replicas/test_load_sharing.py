@@ -208,3 +208,14 @@ def test_numbers_that_cannot_be_are_bounded(bus: Bus) -> None:
     for number in range(100):
         bus.publish(b"loads", encode(Message(LOAD, f"made-up-{number}", 1)))
     assert len(two.sharing.others) == 64
+
+
+def test_a_predecessor_that_ends_takes_nothing_of_its_successor_away(bus: Bus) -> None:
+    """Both have the same board for a moment, and the older clears what it wrote."""
+    one, two = Balancer(bus, "one", [A]), Balancer(bus, "two", [A])
+    one.send(A, 5)
+    bus.run(0.02)
+    two.board.clear_others(two.rows[A])
+    assert two.sees(A) == 0
+    bus.run(1.1)
+    assert two.sees(A) == 5
