@@ -55,8 +55,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
     """One node that has all slots."""
-    with StoreServer(tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes") as running:
-        ask = running.client.execute_command
     with StoreServer(tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes") as started:
         ask = started.client.execute_command
         ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)

@@ -19,7 +19,7 @@ E0 = {"pool": "main", "endpoint": "e0"}
 WORDS = {"switch": "on", "text": "soon", "retry_after": 9}
 ADDED = {"action": "add", "url": "http://a1:80", "zone": "z1", "models": "m1", "save": True}
 EXAMPLES = {**E0, **WORDS, **ADDED, "weight": 0.5, "id": "a1", "limit": 3, "settings": {"a": 1}}
-EXAMPLES |= {"route": "r", "position": 2}
+EXAMPLES |= {"route": "r", "position": 2, "days": 7, "tenant": "t"}
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from penstock.config.document.model import Document
 from penstock.config.document.section import sections_of
-from penstock.config.load.other_names import NOT_OFFERED, OURS
+from penstock.config.load.other_names import EXPLAINED, OURS
 from penstock.core.policy import policies, policy_class
 from penstock.core.policy.support.other_names import _OURS, meant_by
 from tests.unit.config.documents import errors_of
@@ -76,8 +76,8 @@ def test_hints_name_policies_that_exist_and_no_name_of_ours_is_another() -> None
         ("pools: {a: {endpoints: a:1, proxy_read_timeout: 5s}}", "'timeouts.first_byte'?"),
         ("routes: [{proxy_pass: a}]", "did you mean 'pool'?"),
         ("routes: [{return: 404}]", "did you mean 'respond'?"),
-        ("rate_limit: 5", "limits on rates are not offered: `admission`"),
-        ("routes: [{pool: a, limit_req: 5}]", "limits on rates are not offered"),
+        ("rate_limit: 5", "rates are `limits` of a route, a pool or a tenant"),
+        ("routes: [{pool: a, limit_req: 5}]", "rates are `limits` of a route"),
         ("listeners: {a: {address: a:1, whitelist: 10.0.0.0/8}}", "did you mean 'allow'?"),
         ("listeners: {a: {address: a:1, accept-proxy: on}}", "did you mean 'proxy_protocol'?"),
         ("pools: {a: {endpoints: a:1, send-proxy-v2: on}}", "did you mean 'proxy_protocol'?"),
@@ -97,4 +97,4 @@ def test_other_name_of_a_key_leads_to_ours(text: str, hint: str, tmp_path: Path)
 def test_keys_that_are_hinted_at_exist_and_none_of_ours_is_said_not_to() -> None:
     keys = {key for section in sections_of(Document).values() for key in section.model_fields}
     assert set(OURS.values()) <= keys
-    assert not set(NOT_OFFERED) & keys
+    assert not set(EXPLAINED) & keys

@@ -10,7 +10,7 @@ from penstock.config.document.model import EXTENSION
 from penstock.config.document.section import Section, section_of
 from penstock.config.document.show import show
 from penstock.config.load.errors import Location, Problem, did_you_mean
-from penstock.config.load.other_names import NOT_OFFERED, OURS, spelled
+from penstock.config.load.other_names import EXPLAINED, OURS, spelled
 
 # How people, and other formats, mark what is no key: none of ours begins so.
 _MARKS: Final = ("_", ".", "x-", "x_")
@@ -100,8 +100,8 @@ def _intended(given: str, section: type[Section] | None) -> str:
         return f"; did you mean {meant!r}?"
     if given in nested:
         return f"; did you mean {nested[given]!r}?"
-    if spelled(given) in NOT_OFFERED:
-        return f": {NOT_OFFERED[spelled(given)]}"
+    if spelled(given) in EXPLAINED:
+        return f": {EXPLAINED[spelled(given)]}"
     if meant in nested:
         return f"; did you mean {nested[meant]!r}?"
     timeout = nested.get(given.removesuffix("_timeout"), "")
