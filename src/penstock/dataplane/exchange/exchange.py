@@ -76,8 +76,8 @@ _TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
 
 class Exchange(
-    AuthAwaiter,
     AttemptOwner,
+    AuthAwaiter,
     ModelsAwaiter,
     LimitsAwaiter,
     GatheringOwner,
