@@ -249,6 +249,13 @@ class Entry:
         if reading is not None and self.reservation is not None and self.reservation.charges:
             self.reservation.follow(reading)
 
+    def go_on(self, before: AnswerReading | None, after: AnswerReading | None) -> None:
+        """The answer goes on from another endpoint: what came of it counts too."""
+        made = self.reservation
+        if made is not None and before is not None and before is not after:
+            made.before += before.tokens()
+        self.follow(after)
+
     def settle(self, sent: bool, status: int, reading: AnswerReading | None, size: int) -> None:
         """The exchange is over, however: once. ``sent``: an endpoint got the request."""
         made = self.reservation

@@ -892,6 +892,10 @@ class Exchange(
         return Failover(dispatch, pool_plan, self.body, self.inspection)
 
     def take_over(self, handling: AnswerHandling) -> None:
+        if self.entry is not None:
+            before = self.stages.reading() if self.stages is not None else None
+            after = handling.stages.reading() if handling.stages is not None else None
+            self.entry.go_on(before, after)
         self.handling = handling
         self.stages = handling.stages
         if self.turns is not None:

@@ -19,6 +19,7 @@ class Reservation(Running):
         """``limit``: of the answer's tokens, by the request; 0: none."""
         super().__init__(_NOTHING_YET)
         self.charges: list[Charge] = []
+        self.before: int = 0  # tokens of an answer that went on from another endpoint
         self.model: str = model
         self._limits: Limits = limits
         self._prompt: int = prompt
@@ -41,7 +42,7 @@ class Reservation(Running):
         self._limits.running[id(self)] = self
 
     def grow(self, now: float) -> None:
-        came = self.progress.tokens()
+        came = self.before + self.progress.tokens()
         if came <= self._reserved:
             return
         self._reserved = came + max(_AHEAD, came // 4)
@@ -63,7 +64,9 @@ class Reservation(Running):
         if reading is not None:
             meter = reading.meter
             output = meter.output_tokens if meter.output_tokens >= 0 else meter.events
-            prompt = meter.prompt_tokens if meter.prompt_tokens >= 0 else prompt
+            output += self.before
+            if meter.prompt_tokens >= 0:  # with what it went on from
+                prompt = max(meter.prompt_tokens - self.before, 0)
             cached = max(meter.cached_tokens, 0)
         elif 200 <= status < 300:
             output = self._reserved  # it passed unread

@@ -31,7 +31,7 @@ from penstock.dataplane.route.pool_plans import pool_plan_of
 from penstock.dataplane.route.target import Target
 from penstock.dataplane.route.upgrades import refuses_upgrade
 from penstock.wire.client_certificate import ClientCertificate, taken_out
-from penstock.wire.forwarding import Hop, ResponseRules, request_id_of
+from penstock.wire.forwarding import Edit, Hop, ResponseRules, request_id_of
 from penstock.wire.grpc import NOT_GRPC, grpc_kind, parse_timeout
 from penstock.wire.http1 import ALLOWED_METHODS, RequestHead, hops_left
 from penstock.wire.networks import Networks
@@ -162,6 +162,19 @@ class Planner:
             plan.access = access
             plan.guarded = True
             query = access.target.decode("latin-1").partition("?")[2]
+        plan.limits = branch.limits
+        # Before anything is answered here, such as the list of models.
+        told_alone: list[Edit] = []
+        if route.basic_auth is not None:
+            shown = BasicQuestion(route.basic_auth, head)
+            plan.auth = shown
+            plan.guarded = True
+            told_alone = shown.taken_out
+        elif branch.auth is not None and route.forward_auth is not None:
+            question = AuthQuestion(route.forward_auth, branch.auth, head, facts, hop)
+            plan.auth = question
+            plan.guarded = True
+            told_alone = question.taken_out
         if self._answered_here(plan, branch, head, facts, query, _scheme_of(hop)):
             return plan
         if refuses_upgrade(plan, route, head):
@@ -192,24 +205,14 @@ class Planner:
             if plan.listed:
                 choice.passes_answers = False
             plan.guarded = plan.guarded or len(destination.pool.limits) > 0
+            if told_alone:
+                choice.take_out(told_alone)
             plan.choices.append(choice)
-        if route.basic_auth is not None:
-            shown = BasicQuestion(route.basic_auth, head)
-            plan.auth = shown
-            plan.guarded = True
-            for choice in plan.choices:
-                choice.take_out(shown.taken_out)
-        if branch.auth is not None and route.forward_auth is not None:
-            question = AuthQuestion(route.forward_auth, branch.auth, head, facts, hop)
-            plan.auth = question
-            plan.guarded = True
-            for choice in plan.choices:
-                choice.take_out(question.taken_out)
-        if branch.limits:
-            plan.limits = branch.limits
-            plan.guarded = True
+        plan.guarded = plan.guarded or len(plan.limits) > 0
         if branch.mirror is not None and plan.upgrade is None:
             plan.mirror = pool_plan_of(branch.mirror, request, head, facts, target, hop, access)
+            if told_alone:
+                plan.mirror.take_out(told_alone)
             plan.mirror_share = route.mirror_share
         return plan
 

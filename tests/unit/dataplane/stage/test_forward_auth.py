@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from penstock.core.snapshot import ForwardAuth, Snapshot, Tenant
-from tests.harness.fake.stage import Stage, pool_of
+from tests.harness.fake.stage import Stage, member, pool_of
 from tests.harness.fake.stream import End
 from tests.harness.messages import answer, answer_of, get, post
 from tests.harness.world import route, world
@@ -117,6 +117,21 @@ def test_an_answer_that_is_kept_counts_for_the_same_head_and_no_longer_than_it_m
         ask(stage, get("/", "Cookie: s=1")).close()
         stage.settle()
         assert len(stage.servers[1].accepted) >= 2
+
+
+def test_what_is_answered_here_is_not_told_to_those_who_were_not_let_in() -> None:
+    spec = ForwardAuth("auth")
+    auth = msgspec.structs.replace(pool_of(1), name="auth", row=1)
+    engines = pool_of(member(0, models=("big",)), kind="llm")
+    asking = route("main", name="all", forward_auth=spec)
+    with Stage(world(engines, auth, routes=[asking])) as stage:
+        client = ask(stage, get("/v1/models"))
+        service, _ = stage.asked(1)
+        stage.send(service, answer("Content-Length: 0", status="403 No", body=b""))
+        assert status_of(client.read()) == 403
+        client = ask(stage, get("/v1/models"))
+        stage.send(stage.asked(1)[0], YES)
+        assert b'"big"' in client.read()
 
 
 def test_the_service_tells_which_tenant_asks() -> None:

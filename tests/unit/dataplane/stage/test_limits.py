@@ -8,7 +8,7 @@ import pytest
 
 from penstock.core.limits.owner import Asked, Lent, Owner
 from penstock.core.limits.rules import limits_in
-from penstock.core.snapshot import Key, Limit, Price, Snapshot, Tenant
+from penstock.core.snapshot import Key, Limit, Price, Resume, Snapshot, Tenant
 from penstock.dataplane.pool.limits import Lender
 from tests.harness.fake.http2 import Http2Peer
 from tests.harness.fake.stage import Stage, pool_of
@@ -16,6 +16,8 @@ from tests.harness.fake.stream import End
 from tests.harness.messages import answer, answer_of, get
 from tests.harness.world import route, world
 from tests.unit.dataplane.stage.asking import status_of
+from tests.unit.dataplane.stage.streaming import engines
+from tests.unit.dataplane.stage.test_resuming import REST, begun, cut
 from tests.unit.dataplane.stage.test_tenants_models import post
 
 SECRET = "k" * 40
@@ -270,3 +272,14 @@ def test_over_http2_answers_tell_limits_and_a_key_ends_on_an_open_connection() -
         last = peer.begin(head, end=True)
         peer.pump()
         assert peer.heard[last].status == 401
+
+
+def test_an_answer_that_went_on_from_another_endpoint_took_both_parts() -> None:
+    spec = budget("output_tokens", 1000.0)
+    with Stage(world(engines(0, 1, resume=Resume(), usage="off", limits=(spec,)))) as stage:
+        owner = Supervisor(stage)
+        _, engine = begun(stage)
+        other, _ = cut(stage, engine)
+        stage.send(other, REST)
+        # Where no usage is told each event counts as a token: three, and those of the rest.
+        assert 3.0 + 3.0 <= owner.spent("it") <= 3.0 + 5.0
