@@ -10,6 +10,7 @@ from typing import Final
 
 from penstock.core.caller import Caller
 from penstock.core.limits.rules import Rule, rules_of
+from penstock.core.pool.model_names import other_spelling
 from penstock.core.snapshot import Key, Snapshot, Tenant
 
 # Why nobody is let in by a key.
@@ -57,7 +58,10 @@ class KeyRecord:
 
     def may_ask(self, name: str) -> bool:
         """Whether requests may name that model: itself, or by an alias of the tenant's."""
-        return self.allows(name) or (name in self.aliases and self.allows(self.aliases[name]))
+        if self.allows(name) or (name in self.aliases and self.allows(self.aliases[name])):
+            return True
+        other = other_spelling(name)  # of the same model
+        return other != "" and self.allows(other)
 
     def allowed(self) -> list[str]:
         """The models that it may name, where it is restricted."""

@@ -46,6 +46,14 @@ def test_a_key_narrows_what_its_tenant_may_and_has_limits_of_its_own() -> None:
     assert [rule.name for rule in record.rules] == ["it", "own"]
 
 
+def test_ollamas_names_with_and_without_the_default_tag_are_one_model() -> None:
+    tenants = known(Tenant("acme", (Key("ci", DIGEST),), models=("llama3",)))
+    record = tenants.by_digest(digest_of(b"secret"))
+    assert record is not None
+    assert record.may_ask("llama3:latest")
+    assert not record.may_ask("llama3:70b")
+
+
 def test_a_key_that_is_revoked_or_over_says_so() -> None:
     tenants = known(Tenant("acme", (Key("ci", DIGEST, expires_at=100.0),)))
     record = tenants.by_digest(digest_of(b"secret"))

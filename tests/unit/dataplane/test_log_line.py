@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.core.caller import Caller
-from penstock.dataplane.exchange.log_line import log_line
+from penstock.dataplane.exchange.log_line import log_line, refusal_line
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.io.system import System
 from penstock.dataplane.record.request_log import tell_time_by, time_stamp, wall_clock
@@ -55,3 +55,9 @@ def test_lines_and_records_of_a_worker_follow_its_own_system() -> None:
         assert wall_clock() == 3.25
         stage.system.now = 61.5
         assert time_stamp() == b"1970-01-01T00:01:01.500Z"
+
+
+def test_of_a_request_that_was_refused_no_key_is_told() -> None:
+    told = refusal_line("192.0.2.1", b"GET /v1?a=1&api_key=secret&b=2 HTTP/1.1\r\n", 400, "bad")
+    assert b"secret" not in told
+    assert b"a=1&api_key=-&b=2" in told

@@ -167,9 +167,6 @@ class Exchange(
             body.copy_to(start_mirror(self.context, plan.mirror, self.head, self.request_id))
         if pool_plan.may_tell_more and not self._inspect(pool_plan, data, complete):
             return
-        if pool_plan.asks_all:
-            Gathering(self, pool_plan, self.request_id).begin(env)
-            return
         self._admit(dispatch)
 
     def _is_let_in(self) -> bool:
@@ -351,6 +348,10 @@ class Exchange(
 
     def _ask_for_place(self, dispatch: Dispatch) -> None:
         """Where those are bounded, no earlier than its body would fill it."""
+        pool_plan = self.pool_plan
+        if pool_plan is not None and pool_plan.asks_all:
+            Gathering(self, pool_plan, self.request_id).begin(self.context.env)
+            return
         if dispatch.pool.watches:
             self._watch(dispatch)
         if self.body.complete or not self._awaits_body(dispatch):
@@ -1113,6 +1114,8 @@ class Exchange(
         sent = dispatch is not None and (
             dispatch.attempt_number > 1 or (attempt is not None and attempt.sent)
         )
+        if self.pool_plan is not None and self.pool_plan.asks_all:
+            sent = self.status == 200
         reading = self.stages.reading() if self.stages is not None else None
         size = self.body.size
         relay = self.relay

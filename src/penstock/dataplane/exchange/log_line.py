@@ -1,6 +1,7 @@
 """One request as a line, of JSON where no other form is asked for. Timers are milliseconds and
 follow HAProxy's."""
 
+import re
 from json import dumps
 from typing import Final
 
@@ -32,6 +33,8 @@ _FACTS: Final = (
     b',"route":"%b"'
 )
 _NULL: Final = b"null"
+# Keys in a query, where nothing else is known of the request (``wire.presented_key``).
+_SECRETS: Final = re.compile(rb"(api[_-]?key|access_token)=[^&\s]*", re.IGNORECASE)
 _MAX_SHOWN_BYTES: Final = 200  # of a refused request's first line
 _USAGE: Final = (
     b',"model":%b,"prompt_tokens":%b,"cached_tokens":%b,"output_tokens":%b'
@@ -102,7 +105,8 @@ def refusal_line(
     client: str, received: bytes, status: int, why: str, shape: LogShape = EVERYTHING
 ) -> bytes:
     """What was refused before it was a request: where it came from, how it begins, and why."""
-    first_line = shape.target(received[:_MAX_SHOWN_BYTES].partition(b"\r\n")[0])
+    first_line = _SECRETS.sub(rb"\1=-", received[:_MAX_SHOWN_BYTES].partition(b"\r\n")[0])
+    first_line = shape.target(first_line)
     if shape.format != "json":
         return access_refusal(client, first_line, status, shape)
     return _REFUSAL % (
