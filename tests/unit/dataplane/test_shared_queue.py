@@ -345,6 +345,9 @@ class Workers(RuleBasedStateMachine):
         site.settle()
         if not site.waiting():
             return
+        site.now += 0.02  # what each has read of the others' counters is old by now
+        for worker in site.workers:
+            worker.env.now = site.now
         first = min(
             (
                 (head.importance, head.turn, head.late, worker.index, rank.entry.item)

@@ -314,14 +314,15 @@ O_PREFILLED: Final = O_DECODING + 1  # a running total
 OTHERS_CELLS: Final = 8
 
 # Who goes on next of those that wait in a worker for a pool: the head of each of its first lines.
-QUEUE_LAYOUT: Final = 1
+QUEUE_LAYOUT: Final = 2
 Q_HEADS: Final = 0  # how many are shown; 0: nobody waits there
 Q_FIRST: Final = Q_HEADS + 1  # the best; each has the cells that follow:
 QH_NEEDS: Final = 0  # what they can use: xxh3 of ``needs_of``
 QH_IMPORTANCE: Final = QH_NEEDS + 1  # -1: passed over for too long
-QH_TURN: Final = QH_IMPORTANCE + 1  # its tenant's x 1000
+QH_TENANT: Final = QH_IMPORTANCE + 1  # xxh3 of its name
+QH_TURN: Final = QH_TENANT + 1  # the tenant's x 1000, as old as what is shown
 QH_LATE: Final = QH_TURN + 1  # its deadline in us, monotonic clock, or what else goes by
-QUEUE_HEAD_CELLS: Final = 4
+QUEUE_HEAD_CELLS: Final = 5
 MOST_QUEUE_HEADS: Final = 4
 QUEUE_CELLS: Final = Q_FIRST + MOST_QUEUE_HEADS * QUEUE_HEAD_CELLS
 

@@ -16,29 +16,34 @@ from penstock.dataplane.board.layout import (
     QH_IMPORTANCE,
     QH_LATE,
     QH_NEEDS,
+    QH_TENANT,
     QH_TURN,
     QUEUE_HEAD_CELLS,
 )
 from penstock.dataplane.board.memory import Board, as_cell
 
-_MOST_HASHES: Final = 256  # remembered
+_MOST_HASHES: Final = 1024  # remembered
 
 
 class Head:
     """Where one that waits in a worker stands. Of two, the lesser one goes first."""
 
-    def __init__(self, worker: int, needs: int, importance: int, turn: int, late: int) -> None:
+    def __init__(
+        self, worker: int, needs: int, importance: int, tenant: int, turn: int, late: int
+    ) -> None:
         self.worker: int = worker
         self.needs: int = needs
         self.importance: int = importance
+        self.tenant: int = tenant
         self.turn: int = turn
         self.late: int = late
 
     def goes_before(self, other: "Head") -> bool:
-        """Workers' numbers decide between those that are equal otherwise."""
+        """Workers' numbers decide between those that are equal otherwise. Of one tenant both have
+        the same turn, though it is shown as it was at different times."""
         if self.importance != other.importance:
             return self.importance < other.importance
-        if self.turn != other.turn:
+        if self.turn != other.turn and self.tenant != other.tenant:
             return self.turn < other.turn
         if self.late != other.late:
             return self.late < other.late
@@ -63,23 +68,24 @@ class QueueHeads:
 
     def head_of(self, rank: Rank) -> Head:
         """As it is shown."""
-        needs = rank.entry.needs
-        hashed = self._hashes.get(needs, 0)
-        if hashed == 0:
-            if len(self._hashes) >= _MOST_HASHES:
-                self._hashes.clear()
-            hashed = self._hashes[needs] = self.hash_of(needs)
+        entry = rank.entry
         return Head(
             self._worker,
-            hashed,
+            self.hash_of(entry.needs),
             rank.importance,
+            self.hash_of(entry.tenant),
             round(rank.turn * 1000.0),
             round(rank.late * 1e6),
         )
 
-    def hash_of(self, needs: str) -> int:
-        """By which needs are compared."""
-        return as_cell(xxh3_64_intdigest(needs.encode()) or 1)
+    def hash_of(self, name: str) -> int:
+        """By which needs, and tenants, are compared."""
+        hashed = self._hashes.get(name, 0)
+        if hashed == 0:
+            if len(self._hashes) >= _MOST_HASHES:
+                self._hashes.clear()
+            hashed = self._hashes[name] = as_cell(xxh3_64_intdigest(name.encode()) or 1)
+        return hashed
 
     def show(self, ranks: list[Rank]) -> int:
         """Show the first of each need; returns how many are shown."""
@@ -94,6 +100,7 @@ class QueueHeads:
             at = self._own_at + Q_FIRST + shown * QUEUE_HEAD_CELLS
             cells[at + QH_NEEDS] = head.needs
             cells[at + QH_IMPORTANCE] = head.importance
+            cells[at + QH_TENANT] = head.tenant
             cells[at + QH_TURN] = head.turn
             cells[at + QH_LATE] = head.late
             shown += 1
@@ -130,6 +137,7 @@ class QueueHeads:
                         worker,
                         cells[at + QH_NEEDS],
                         cells[at + QH_IMPORTANCE],
+                        cells[at + QH_TENANT],
                         cells[at + QH_TURN],
                         cells[at + QH_LATE],
                     )

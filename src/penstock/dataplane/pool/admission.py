@@ -90,7 +90,8 @@ class Admission(Gate, Flushable):
     ) -> None:
         """``row`` is the pool's on the board."""
         self._waits: AdmissionQueue | None = None
-        ledger = BoardLedger(board, worker, name)
+        ledger = BoardLedger(board, worker, name, loop.env)
+        self._ledger: BoardLedger = ledger
         self._sums: WaitSums = WaitSums(ledger, spec.priorities)
         if spec.queue is not None:
             self._waits = queue_of(spec.queue, ledger)
@@ -115,6 +116,7 @@ class Admission(Gate, Flushable):
         shared = self.shared
         if shared is None or self.replaced:
             return
+        self._ledger.read_anew()
         others_wait = shared.heads.others_wait()
         if others_wait and not self.others_wait:
             self._place_free = True  # one may have been freed before this was known
