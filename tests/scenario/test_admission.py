@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.core.admission.gate import FULL, LATE, THROTTLED
+from penstock.core.admission.refusals import FULL, LATE, THROTTLED
 from penstock.core.health.health import DOWN, UP
 from penstock.core.snapshot import (
     Admission,

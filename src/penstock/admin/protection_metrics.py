@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from penstock.admin.view import PoolView
-from penstock.core.admission.gate import REASONS
+from penstock.core.admission.refusals import REASONS
 from penstock.core.health.breaker import HALF_OPEN, OPEN
 from penstock.dataplane.board.layout import (
     L_BREAKER,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.core.admission.gate import DROPPED, FULL, LATE, SHED, Ending, Gate, Waiter, needs_of
+from penstock.core.admission.gate import Gate, Waiter, needs_of
+from penstock.core.admission.refusals import DROPPED, FULL, LATE, SHED, Ending
 from penstock.core.admission.scheduler import QueueEntry, Scheduler
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock.core import attempt_counts
-from penstock.core.admission.gate import REASONS
+from penstock.core.admission.refusals import REASONS
 from penstock.dataplane.board import layout
 from penstock.dataplane.board.layout import H_LAYOUTS, H_MAGIC, MOST_SECTIONS, SECTIONS
 from penstock.dataplane.board.memory import Board, BoardMismatchError, create_board

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from penstock.control.workers.workers import forget_running
-from penstock.core.admission.gate import Ending
+from penstock.core.admission.refusals import Ending
 from penstock.core.caller import Caller
 from penstock.core.env import Env
 from penstock.core.pool.pool import NO_ROOM, ROOM

@@ -21,6 +21,7 @@ _PARTS: Final = (
     "lines",
     "priority",
     "wait_sums",
+    "refusals",
 )  # of admission, no algorithms
 _EXAMPLE: Final = Path(__file__).parents[4] / "examples" / "own-policy" / "two_choices.py"
 _STATE_MACHINES: Final = (

@@ -14,43 +14,17 @@ from penstock.core import snapshot
 from penstock.core.admission import limit_of
 from penstock.core.admission.limit import ConcurrencyLimit
 from penstock.core.admission.queue import queue_of
+from penstock.core.admission.refusals import DROPPED, FULL, LATE, Ending, Refusals, refusals_of
 from penstock.core.admission.scheduler import QueueEntry, Scheduler
-from penstock.core.admission.shedding import PriorityShedding, SheddingChange
-from penstock.core.admission.success_rate import SuccessRateAdmission
+from penstock.core.admission.shedding import SheddingChange
 from penstock.core.admission.tenant_shares import account_of
-from penstock.core.admission.throttle import ClientThrottle
 from penstock.core.caller import ANYONE, Caller
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.pool.pool import NO_ROOM, NOBODY, ROOM
-from penstock.core.ticket import is_fault
 
-# Why a request is turned away.
-FULL: Final = 0  # no place under the limit, or in the queue
-LATE: Final = 1  # it waited until its deadline
-DROPPED: Final = 2  # by CoDel
-THROTTLED: Final = 3
-SHED: Final = 4
-REASONS: Final = ("full", "late", "codel", "throttled", "shed")
-
-# An endpoint that answers these took no work (RFC 6585, 4; RFC 9110, 15.6.4).
-_NOT_ACCEPTED: Final = frozenset((429, 503))
+# An endpoint that answers these has too much to do.
 _OVERLOADED: Final = frozenset((429, 503, 504))
-
-
-class Ending:
-    """How a request that was let in ended, as far as it tells of the endpoints."""
-
-    def __init__(
-        self, *, told: bool, came: bool, whole: bool, timed_out: bool, status: int, latency_s: float
-    ) -> None:
-        self.told: bool = told  # anything of them: its client did not leave, nor was it ours
-        self.came: bool = came  # an answer began
-        self.whole: bool = whole
-        self.timed_out: bool = timed_out
-        self.status: int = status  # 0 without an answer
-        # To the first byte: of a stream it tells of load, its length of what was asked for.
-        self.latency_s: float = latency_s
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -102,18 +76,7 @@ class Gate:
         if spec.queue is not None:
             self._queue = scheduler if scheduler is not None else queue_of(spec.queue)
             self._timeout_s = spec.queue.timeout_s
-        self._throttle: ClientThrottle | None = None
-        if spec.throttle is not None:
-            self._throttle = ClientThrottle(spec.throttle.k, spec.throttle.window_s)
-        self._success_rate: SuccessRateAdmission | None = None
-        if spec.success_rate is not None:
-            rate = spec.success_rate
-            self._success_rate = SuccessRateAdmission(
-                rate.threshold, rate.aggression, rate.window_s, rate.max_refusal, rate.min_rate
-            )
-        self._shedding: PriorityShedding | None = None
-        if spec.shedding is not None:
-            self._shedding = PriorityShedding(spec.shedding.levels, spec.shedding.mean_wait_s)
+        self._refusals: Refusals | None = refusals_of(spec)
         self._credits: bool = spec.queue is not None and spec.queue.prefix_credit > 0
         self._waits_for_nobody: bool = spec.queue is not None and spec.queue.while_down == "wait"
         # Others wait for the same places elsewhere: who comes, or leaves, asks who goes first.
@@ -172,17 +135,11 @@ class Gate:
 
     def admits(self, waiter: Waiter) -> bool:
         """Whether it goes on at once; else it waits here, or was turned away."""
-        env = self.env
-        if self._shedding is not None and not self._shedding.allows(waiter.importance):
-            why = f"requests of priority {waiter.importance} are shed under overload"
-            self._turn_away(waiter, SHED, why)
-            return False
-        if self._throttle is not None and not self._throttle.allows(env):
-            self._turn_away(waiter, THROTTLED, "the endpoints accept too little")
-            return False
-        if self._success_rate is not None and not self._success_rate.allows(env):
-            self._turn_away(waiter, THROTTLED, "too many requests fail")
-            return False
+        if self._refusals is not None:
+            refusal = self._refusals.of(waiter.importance, self.env)
+            if refusal is not None:
+                self._turn_away(waiter, refusal.reason, refusal.why)
+                return False
         if self._may_go_on(waiter):
             return True
         self._wait(waiter)
@@ -252,8 +209,8 @@ class Gate:
         queue = self._queue
         if entry is not None:
             self._leaves_queue(waiter, entry)
-            if self._shedding is not None:
-                self._shedding.waited(waiter.queued_s)
+            if self._refusals is not None:
+                self._refusals.waited(waiter.queued_s)
             if queue is not None and queue.remove(entry):
                 self.on_change()
             return
@@ -275,13 +232,8 @@ class Gate:
             else:
                 limit.forget()  # its client left, or the endpoint broke: that is not load
             self.on_change()
-        if not ending.told:
-            return
-        if self._throttle is not None and ending.came and ending.status not in _NOT_ACCEPTED:
-            self._throttle.accepted(now)
-        if self._success_rate is not None:
-            good = ending.came and ending.whole and not ending.timed_out
-            self._success_rate.ended(good and not is_fault(ending.status), now)
+        if self._refusals is not None:
+            self._refusals.learn(ending, now)
 
     # --- requests that wait -----------------------------------------------------------------
 
@@ -334,7 +286,7 @@ class Gate:
         """To be called now and then: whoever waited too long is told; what is shed is judged anew,
         and told when it changed."""
         self.go_on()
-        return self._shedding.observe(self.env.now) if self._shedding is not None else None
+        return self._refusals.observe(self.env.now) if self._refusals is not None else None
 
     def dissolve(self, heir: "Gate | None") -> None:
         """The settings changed: those that wait go on in the heir's queue, or at once."""
@@ -390,8 +342,8 @@ class Gate:
         """Once for each that waited and goes on."""
         waiter.told = True
         queue.served(waiter.needs, self.env.now)
-        if self._shedding is not None:
-            self._shedding.waited(waiter.queued_s)
+        if self._refusals is not None:
+            self._refusals.waited(waiter.queued_s)
         self.on_waited(waiter.queued_s)
         self.on_turn(waiter)
 
@@ -421,8 +373,8 @@ class Gate:
             waiter.charged = self.cost(waiter)
             account = account_of(waiter.importance, waiter.caller.tenant)
             queue.charge(account, waiter.charged, waiter.caller.weight)
-        if self._shedding is not None:
-            self._shedding.waited(0.0)
+        if self._refusals is not None:
+            self._refusals.waited(0.0)
         return True
 
     def _waits_its_turn(self, queue: Scheduler, waiter: Waiter) -> bool:
@@ -447,8 +399,8 @@ class Gate:
             waiter = _waiter_of(entry)
             self._leaves_queue(waiter, entry)
             waited_s = waiter.queued_s
-            if self._shedding is not None:
-                self._shedding.waited(waited_s)
+            if self._refusals is not None:
+                self._refusals.waited(waited_s)
             if entry.deadline < now:
                 self._turn_away(waiter, LATE, f"it waited {waited_s:.1f} s and found no room")
             else:

@@ -5,7 +5,8 @@ from typing import Final
 from mypy_extensions import trait
 
 from penstock.core import snapshot
-from penstock.core.admission.gate import Ending, Gate, Waiter
+from penstock.core.admission.gate import Gate, Waiter
+from penstock.core.admission.refusals import Ending
 from penstock.core.admission.tenant_shares import cost_of
 from penstock.core.env import Env
 from penstock.core.ticket import DONE
