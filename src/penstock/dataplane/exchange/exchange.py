@@ -1092,13 +1092,13 @@ class Exchange(
             self.body.end(self.context)
         if self.handling is not None:
             self._end_handling(self.handling)
-        if self.steady is not None:
-            self.steady.end()
-            self.steady = None
         log = self.context.log
         # What is streamed beside it has a line of its own.
         if log.enabled and self.streamed is None and log.shape.wants(self.status, ended):
             log.write(log_line(self._outcome(), now, log.shape))
+        if self.steady is not None:
+            self.steady.end()
+            self.steady = None
         # They know this exchange: no cycle is left for the collector.
         if dispatch is not None:
             dispatch.waiter = None
@@ -1155,6 +1155,9 @@ class Exchange(
             outcome.take_inspection(self.inspection)
         if self.stages is not None:
             outcome.answer = self.stages.reading()
+        if self.steady is not None:
+            outcome.resumed = self.steady.resumed()
+            outcome.hedged = self.steady.hedged()
         if self.call is not None:
             outcome.grpc_status = self.call.status
         elif self.own_call is not None:

@@ -88,6 +88,8 @@ def log_line(outcome: Outcome, now: float, shape: LogShape = EVERYTHING) -> byte
         (now - began) * 1e3,
         outcome.ended.encode(),
         (b',"grpc_status":%d' % outcome.grpc_status if outcome.grpc_status >= 0 else b"")
+        + (b',"hedged":true' if outcome.hedged else b"")
+        + (b',"resumed":%d' % outcome.resumed if outcome.resumed else b"")
         + (_relayed(outcome.bytes_from_client) if outcome.bytes_from_client >= 0 else b"")
         + (_asked_by(outcome.caller) if outcome.caller.tenant else b"")
         + (b',"why":' + dumps(outcome.why).encode() if outcome.why else b"")

@@ -52,6 +52,8 @@ class Outcome(ServedOutcome):
     prompt: PromptBody | None = None
     answer: AnswerReading | None = None
     tells_usage: bool = False
+    resumed: int = 0  # times that another endpoint went on with the answer
+    hedged: bool = False  # a second endpoint was asked beside the first
 
     def __init__(
         self, head: RequestHead, plan: Plan, request_id: bytes, began: float, ended: str

@@ -130,6 +130,7 @@ class SteadyAnswer(MovableStream):
     _bare: bool = False  # the answer comes unframed
     _in_chunks: bool = False  # and goes on so
     _events: int = 0  # of it, when looked at last
+    _first_event_at: float = 0.0  # when its first token came
     _token_at: float = 0.0  # when its last one came
     _passing: HeldAnswer | None = None
     why_cut: str = ""  # nobody goes on with the answer that was cut
@@ -261,6 +262,7 @@ class SteadyAnswer(MovableStream):
         self._token_at = self._context.env.now
         self._await_token()
         data = self._framed(data, complete)
+        self._first_event_at = self._token_at
         owner.begin_answer(attempt, held.handling, data, complete, broken)
         if resuming is not None and resuming.is_failing():
             owner.pass_body(attempt, b"", held.complete)
@@ -296,7 +298,7 @@ class SteadyAnswer(MovableStream):
         stages = held.handling.stages
         reading = stages.reading() if stages is not None else None
         if reading is not None and self._resuming is not None:
-            reading.answered = self._resuming.answered()
+            reading.go_on_from(self._resuming.answered(), self._first_event_at)
         self._tell(attempt)
         owner.take_over(held.handling)
         data = b"".join(held.data)
@@ -584,6 +586,14 @@ class SteadyAnswer(MovableStream):
         ticket = attempt.ticket
         tokens = ticket.prefill_tokens or ticket.request.prompt_tokens
         self._dispatch.pool.counters.add(P_VAIN_TOKENS, tokens)
+
+    def resumed(self) -> int:
+        """How often another endpoint went on with it."""
+        return self._resuming.made if self._resuming is not None else 0
+
+    def hedged(self) -> bool:
+        """Whether a second endpoint was asked beside the first."""
+        return self._second is not None
 
     # --- its end ----------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ class AnswerReading(Progress):
         # The endpoint's coding, which was not asked for, is taken off; and why that failed.
         self.decoder: ContentDecoder | None = None
         self.broken: str = ""
+        self.goes_on: bool = False  # with an answer that another endpoint began
         self.answered: int = 0  # tokens that another endpoint answered before
         self.wraps: bool = False  # it came with a length, and goes on in chunks
         self.streamed: bool = streamed
@@ -44,6 +45,12 @@ class AnswerReading(Progress):
     def tokens(self) -> int:
         """How many came so far: engines send one with each event."""
         return self.meter.events
+
+    def go_on_from(self, answered: int, first_event_at: float) -> None:
+        """It is the rest of an answer that began then, of which so many tokens came."""
+        self.answered = answered
+        self.first_event_at = first_event_at
+        self.goes_on = True
 
     def add_answered(self) -> None:
         """Count what was answered before to the answer, in whose prompt the engine had it; once."""

@@ -135,7 +135,7 @@ class LlmLearning:
     def _count(self, model: str, reading: AnswerReading) -> None:
         meter = reading.meter
         first_s = reading.first_token_s()
-        if first_s >= 0.0:
+        if first_s >= 0.0 and not reading.goes_on:  # else it was counted where it began
             self._counters.record_serving(_FIRST_TOKEN, first_s)
         token_s = reading.token_s()
         if token_s >= 0.0:

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from penstock.core.measure.histogram import BUCKETS
 from penstock.core.snapshot import Drain, Resume, Retry
 from penstock.dataplane.board.layout import (
     P_CUT,
     P_KEPT_BYTES,
     P_NOT_RESUMED,
     P_RESUMED,
+    P_SERVING_HISTOGRAMS,
     RESUME_REFUSALS,
     S_DRAINING,
 )
@@ -365,6 +367,25 @@ def test_a_client_that_leaves_while_another_is_asked_stops_that() -> None:
         stage.settle()
         assert other.dead or other.ended
         assert stage.in_flight() == 0
+
+
+def test_what_is_counted_of_a_resumed_answer_is_that_of_one() -> None:
+    """Usage as of one answer, and one first token."""
+    usage = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
+    with Stage(world(engines(0, 1, resume=RESUME, usage="asked"))) as stage:
+        request = chat(stream_options={"include_usage": True})
+        answered, engine = begun(stage, request)
+        other, _ = cut(stage, engine)
+        told = b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
+        stage.send(other, HEAD + chunk(token(" three", "b")) + chunk(told + DONE) + LAST)
+        assert answered.events[-1]["usage"] == {
+            **usage,
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+        }
+        values = stage.pool().counters.values
+        first_tokens = values[P_SERVING_HISTOGRAMS : P_SERVING_HISTOGRAMS + BUCKETS]
+        assert sum(first_tokens) == 1
 
 
 def drain(stage: Stage, row: int) -> None:
