@@ -345,7 +345,7 @@ class SteadyAnswer(MovableStream):
         dispatch.attempt = attempt
         self._held = {}
         hedge = self._hedge
-        if hedge is not None:
+        if hedge is not None and attempt.ticket.status < _ERRORS:
             hedge.spoke(attempt.endpoint, now - attempt.ticket.opened_at, now)
         if attempt is self._second:
             dispatch.pool.counters.bump(P_HEDGES_WON)

@@ -195,3 +195,13 @@ def test_plain_requests_that_may_do_something_twice_are_not() -> None:
         stage.send(client, post("Content-Length: 2", body=b"ok"))
         stage.pass_time(4 * AFTER_S)
         assert stage.in_flight() == 1
+
+
+def test_errors_tell_nothing_of_how_long_first_tokens_take() -> None:
+    with Stage(world(hedged(0, 1))) as stage:
+        client, engine = asking(stage)
+        stage.send(engine, answer("Content-Length: 2", status="400 Bad", body=b"no"))
+        assert Answered(stage, client).status == 400
+        rules = stage.pool().hedge
+        assert rules is not None
+        assert rules.waits.count == 0
