@@ -1,5 +1,6 @@
 """What is believed of an endpoint's speed, before and after it was seen."""
 
+import json
 from itertools import count
 
 import pytest
@@ -68,3 +69,46 @@ def test_an_endpoint_that_turns_slow_is_known_within_its_memory() -> None:
         seen(others, 2e-4, 5)
         seen(turning, 2e-4, 5, pace=3.0)
     assert turning.prefill_s(1000, 1000) > 2.5 * others.prefill_s(1000, 1000)
+
+
+class TestOverAnUpgrade:
+    """What is learned goes over as plain data."""
+
+    def learned_model(self) -> FleetModel:
+        model = FleetModel()
+        for number in range(50):
+            model.learn_first_token(number * 10, 500, 1000, 0.05 + number * 0.001)
+            model.learn_step(number % 7, number * 1000.0, number * 2.0, 0.02 + number * 1e-4)
+        return model
+
+    def test_the_next_one_expects_the_same_and_learns_on_alike(self) -> None:
+        before, after = self.learned_model(), FleetModel()
+        after.take_learned(json.loads(json.dumps(before.learned())))
+        assert after.coefficients() == pytest.approx(before.coefficients())
+        assert (after.knows_prefill(), after.knows_decode()) == (True, True)
+        for model in (before, after):
+            model.learn_first_token(300, 400, 900, 0.3)
+            model.learn_step(3, 500.0, 1.0, 0.05)
+        assert after.coefficients() == pytest.approx(before.coefficients())
+
+    def test_one_that_saw_nothing_tells_nothing(self) -> None:
+        assert FleetModel().learned() == {}
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"prefill": [[0.0] * 4] * 4},
+            {"decode": [[0.0] * 4] * 4},
+            {"decode": [[0.0] * 3] * 5},
+            {"samples": -1},
+            {"typical_s": float("nan")},
+            {"prefill_pace": 0.0},
+            {"steps": None},
+        ],
+    )
+    def test_another_form_changes_nothing(self, wrong: dict[str, object]) -> None:
+        model = FleetModel()
+        begun = model.coefficients()
+        with pytest.raises(ValueError, match=r"."):
+            model.take_learned(self.learned_model().learned() | wrong)
+        assert model.coefficients() == begun

@@ -14,7 +14,7 @@ one dies before it said Taken, the old one goes on, and ends the new one's worke
 and unknown ones are passed over, so that versions of one protocol understand each other either way.
 """
 
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -74,6 +74,7 @@ class Memo(msgspec.Struct):
     state_files: dict[str, bytes] = {}  # those that live in memory
     members: list[KnownPart] = []  # endpoints that the configuration does not list
     scalers: list[KnownScaler] = []
+    learned: dict[str, Any] = {}  # by workers' policies, by pool (dataplane/worker/learned.py)
     scaling_holder: str = ""  # of the leases to scale pools
     additions: KnownAdditions | None = None  # pools and routes; None: it knows of none
 

@@ -14,6 +14,7 @@ from penstock.admin.server import AdminServer
 from penstock.config.compile.snapshot import AdminSettings
 from penstock.control.parts import Parts
 from penstock.control.upgrade.estate import expect, memo_of, offer_of, take_over
+from penstock.control.upgrade.learned import ask_learned, tell_learned
 from penstock.control.upgrade.messages import HandedBoard, HandedLeaving, Hello, Offer, Yours
 from penstock.control.upgrade.predecessor import Predecessor
 from penstock.control.workers.indexes import Leaving
@@ -95,6 +96,7 @@ class Succession:
         self._parts.board.cells[H_SUPERVISOR_PID] = os.getpid()
         self._parts.exact.clear()
         parts.states.write_all()
+        await tell_learned(parts.workers, yours.memo.learned if yours is not None else {})
         await parts.workers.take_datagrams(yours.sessions if yours is not None else ())
         await open_admin()
         parts.publisher.tell_followers()
@@ -152,7 +154,9 @@ class Succession:
         workers = [identify(pid) for pid in self._parts.workers.pids]
         sessions = await self._parts.workers.give_up_datagrams()
         told = msgspec.convert(sessions, list[tuple[str, str, int, str]])
-        return Yours(memo_of(self._parts), self._reload_wanted, workers, told)
+        memo = memo_of(self._parts)
+        memo.learned = await ask_learned(self._parts.workers)
+        return Yours(memo, self._reload_wanted, workers, told)
 
     async def resume(self) -> None:
         await self._parts.workers.take_datagrams(())

@@ -11,7 +11,7 @@ from pkgutil import iter_modules
 
 from penstock.core.forecast.base import Forecaster
 from penstock.core.forecast.forecast import LEVELS, Forecast
-from penstock.core.forecast.plain import State
+from penstock.core.plain_state import State
 from penstock.core.snapshot import Forecast as ForecastSpec
 
 __all__ = [

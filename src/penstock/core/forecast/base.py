@@ -5,7 +5,7 @@ from typing import ClassVar, Final
 
 from penstock.core.forecast.conformal import Conformal
 from penstock.core.forecast.forecast import Forecast
-from penstock.core.forecast.plain import State, part
+from penstock.core.plain_state import State, part
 from penstock.core.policy.base import Option
 
 VERSION: Final = 1  # of the state; raised whenever one that was written no longer fits

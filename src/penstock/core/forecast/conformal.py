@@ -16,7 +16,7 @@ from bisect import bisect_left, insort
 from typing import Final
 
 from penstock.core.forecast.forecast import LEVELS, spread
-from penstock.core.forecast.plain import State, numbers, tables, whole
+from penstock.core.plain_state import State, numbers, tables, whole
 
 _WINDOW: Final = 256  # errors kept for each horizon
 _GAMMA: Final = 0.01

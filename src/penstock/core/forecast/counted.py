@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from penstock.core.forecast.base import Forecaster
-from penstock.core.forecast.plain import State, part, whole
+from penstock.core.plain_state import State, part, whole
 
 _NEVER: Final = -1
 _SHARED_OUT: Final = 2  # steps that one reading may be of, when it comes late

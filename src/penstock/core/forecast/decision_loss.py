@@ -10,7 +10,7 @@ A forecast that knows the future costs nothing once the first order serves.
 """
 
 from penstock.core.forecast.forecast import LEVELS, Forecast
-from penstock.core.forecast.plain import State, number, numbers
+from penstock.core.plain_state import State, number, numbers
 
 
 def level_of(under: float) -> float:

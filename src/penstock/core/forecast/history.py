@@ -3,7 +3,7 @@
 from array import array
 from typing import Final
 
-from penstock.core.forecast.plain import State, numbers, whole
+from penstock.core.plain_state import State, numbers, whole
 
 UNKNOWN: Final = -1.0
 

@@ -6,7 +6,7 @@ hour each learn from all steps around them. Memory does not depend on the step e
 
 from typing import Final
 
-from penstock.core.forecast.plain import State, numbers
+from penstock.core.plain_state import State, numbers
 
 _MOST_KNOTS: Final = 168
 _SEEN: Final = 0.5  # of a visit: less than that is no knowledge

@@ -79,6 +79,7 @@ class Policy(Observer):
     weighted: ClassVar[bool] = True  # shares of work follow the endpoints' weights
     spreads: ClassVar[bool] = True  # endpoints that are equal in everything get equal shares
     consistent: ClassVar[bool] = False  # few keys move when an endpoint comes or goes
+    learned_version: ClassVar[int] = 0  # raised when ``to_hand_over`` comes to mean something else
     reads_prompts: ClassVar[bool] = False  # it decides by what language models are asked
 
     @property
@@ -121,6 +122,17 @@ class Policy(Observer):
     def beliefs(self) -> dict[str, dict[str, float]]:
         """What a policy that learns holds true, for people: figures by name, of each subject."""
         return {}
+
+    def to_hand_over(self) -> dict[str, object]:
+        """What is worth knowing to the one that stands in its place after an upgrade, as plain data
+        that JSON keeps; empty: nothing. ``samples`` among it says how much it has seen."""
+        return {}
+
+    def take_over(self, state: dict[str, object]) -> None:
+        """Go on from what one of the same ``learned_version`` had learned.
+
+        Raises ValueError for what is of another form, and then nothing changed.
+        """
 
     def on_start(self, ticket: Ticket) -> None:
         """An attempt was opened on ``ticket.endpoint``."""

@@ -15,6 +15,7 @@ from penstock.dataplane.io.loop import READABLE, WRITABLE, Pollable, report_bug
 from penstock.dataplane.pool.limits import Lender
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.recorder import decisions_answer
+from penstock.dataplane.worker.learned import learned_of, take_learned
 from penstock.dataplane.worker.messages import Inbox, frame, framed
 from penstock.dataplane.worker.serving import NoticeTaker, Worker
 from penstock.dataplane.worker.tls_building import TlsBuilding
@@ -146,6 +147,13 @@ class Mailbox(Pollable, NoticeTaker):
             self._send(framed(decisions_answer(worker.recorders(), message)))
         elif kind == "engine_model":
             self._send(frame(self._engine_model(message)))
+        elif kind == "learned":
+            pools = worker.running.pools if worker.running is not None else {}
+            told = {"kind": "answer", "token": message["token"], "learned": learned_of(pools)}
+            self._send(frame(told))
+        elif kind == "take_learned":
+            if worker.running is not None:
+                take_learned(worker.running.pools, dict(message["learned"]))
         else:
             print(f"penstock worker: message of unknown kind {kind!r}", file=sys.stderr)
 

@@ -13,10 +13,13 @@ To a worker:       {"kind": "snapshot", "snapshot": {…}, "listeners": ["name",
                        amount, how long it may lie, or how long to wait; left there, and until whole
                    {"kind": "decisions", "token": 1, "id": "…", "pool": "…", "limit": 20}
                    {"kind": "engine_model", "token": 2, "pool": "…"}
+                   {"kind": "learned", "token": 3}
+                   {"kind": "take_learned", "learned": {"pool": {…}, …}}   as was answered to that
 To the supervisor: {"kind": "applied", "generation": 7}         the first one means ready
                    {"kind": "refused", "generation": 7, "reason": "…"}   the snapshot before runs on
                    {"kind": "answer", "token": 1, "records": [{…}, …]}     newest first
                    {"kind": "answer", "token": 2, "model": {…}}      null: its policy has none
+                   {"kind": "answer", "token": 3, "learned": {"pool": {…}, …}}     by policies
                    {"kind": "lend", "asked": [["limit", "subject", 3.0, 1.0, 0.0, 0.0, true], …]}
                        needed, at least; given back, owed; and more ahead; answered with "lent"
                    {"kind": "usage", "rows": [["tenant", "key", "model", 1, 9, 0, 5, 0.01], …],

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 
 from penstock.core.forecast.base import Forecaster
 from penstock.core.forecast.history import UNKNOWN, History
-from penstock.core.forecast.plain import State, number, numbers, part, tables, whole
+from penstock.core.plain_state import State, number, numbers, part, tables, whole
 from penstock.core.policy.support.least_squares import LeastSquares
 
 _ORDER: Final = 6

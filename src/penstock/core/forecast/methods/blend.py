@@ -18,7 +18,7 @@ from penstock.core.forecast.methods.autoregressive import Autoregressive
 from penstock.core.forecast.methods.holt_winters import HoltWinters
 from penstock.core.forecast.methods.last_value import LastValue
 from penstock.core.forecast.methods.seasonal_naive import SeasonalNaive
-from penstock.core.forecast.plain import State, number, part
+from penstock.core.plain_state import State, number, part
 from penstock.core.policy.base import Option
 
 _ETA: Final = 10.0

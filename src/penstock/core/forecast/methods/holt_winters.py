@@ -14,8 +14,8 @@ from typing import ClassVar, Final
 
 from penstock.core.forecast.base import Forecaster
 from penstock.core.forecast.history import UNKNOWN, History
-from penstock.core.forecast.plain import State, number, numbers, part, whole
 from penstock.core.forecast.profile import Profile
+from penstock.core.plain_state import State, number, numbers, part, whole
 
 _GAIN: Final = 0.05
 _DAMPED: Final = 0.9

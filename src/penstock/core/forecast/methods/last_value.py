@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from penstock.core.forecast.base import Forecaster
-from penstock.core.forecast.plain import State, number
+from penstock.core.plain_state import State, number
 
 
 class LastValue(Forecaster):

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from penstock.core.forecast.base import Forecaster
 from penstock.core.forecast.history import UNKNOWN, History
-from penstock.core.forecast.plain import State, number, part
+from penstock.core.plain_state import State, number, part
 
 
 class SeasonalNaive(Forecaster):

@@ -16,6 +16,7 @@ bounded, and a pace that is not renewed leans on the average again (``support.be
 
 from typing import Final
 
+from penstock.core.plain_state import number, tables, whole
 from penstock.core.policy.support.belief import MOST, Evidence, PoolSamples, Reference
 from penstock.core.policy.support.least_squares import LeastSquares
 
@@ -30,6 +31,8 @@ _PACE_DOUBT: Final = 5  # samples of the average pace that a pace begins with
 _BESIDE_KEPT: Final = 0.9  # of the past, per answer, in the prompt tokens computed beside one
 _FARTHEST: Final = 1000.0  # times as fast or slow as an average one; never 0
 _MEAN_STEP: Final = 0.01  # of the mean pace, and of what is typical, per sample
+_PREFILL_FEATURES: Final = 3
+_DECODE_FEATURES: Final = 4
 _CONFIDENCE: Final = 1e-3  # in the start, as a share of a sample: a few samples replace it
 
 
@@ -63,6 +66,10 @@ class FleetModel:
         self.typical_s += (seconds - self.typical_s) * (_MEAN_STEP if self.typical_s else 1.0)
         fit = self._prefill
         fit.add([1.0, (ahead + uncached) / 1e3, uncached * (prompt / 1e6)], seconds)
+        self._read_prefill()
+
+    def _read_prefill(self) -> None:
+        fit = self._prefill
         self.base_s = max(fit.beta[0], 0.0)
         self.square_s = max(fit.beta[2], 0.0) / 1e6
         if fit.beta[1] > 0.0:
@@ -74,12 +81,52 @@ class FleetModel:
         self.typical_step_s += (seconds - typical_s) * (_MEAN_STEP if typical_s else 1.0)
         fit = self._decode
         fit.add([1.0, batch / 10.0, kv_tokens / 1e5, prefilled / 1e3], seconds)
+        self._read_decode()
+
+    def _read_decode(self) -> None:
+        fit = self._decode
         self.step_s = max(fit.beta[0], 0.0)
         if fit.samples >= _IDENTIFIED:
             self.batch_s = max(fit.beta[1], 0.0) / 10.0
             self.kv_s = max(fit.beta[2], 0.0) / 1e5
             # One prompt token delays a step by no more than its own computation.
             self.disturbance_s = min(max(fit.beta[3], 0.0) / 1e3, self.token_s)
+
+    def learned(self) -> dict[str, object]:
+        """For ``take_learned``; empty where nothing was seen."""
+        if self._prefill.samples == 0 and self._decode.samples == 0:
+            return {}
+        return {
+            "samples": self._prefill.samples,
+            "prefill": self._prefill.sums(),
+            "steps": self._decode.samples,
+            "decode": self._decode.sums(),
+            "typical_s": self.typical_s,
+            "typical_step_s": self.typical_step_s,
+            "prefill_pace": self.prefill_pace,
+            "decode_pace": self.decode_pace,
+        }
+
+    def take_learned(self, state: dict[str, object]) -> None:
+        """Know what another one had learned. Raises ValueError for another form, and then nothing
+        changed."""
+        typical_s, typical_step_s = number(state, "typical_s"), number(state, "typical_step_s")
+        prefill_pace, decode_pace = number(state, "prefill_pace"), number(state, "decode_pace")
+        samples, steps = whole(state, "samples"), whole(state, "steps")
+        sums = tables(state, "prefill", _PREFILL_FEATURES + 1)
+        of_steps = tables(state, "decode", _DECODE_FEATURES + 1)
+        if [len(row) for row in of_steps] != [_DECODE_FEATURES] * (_DECODE_FEATURES + 1):
+            raise ValueError("'decode' is of other features")
+        if min(typical_s, typical_step_s) < 0.0 or min(prefill_pace, decode_pace) <= 0.0:
+            raise ValueError("times and paces are above 0")
+        self._prefill.restore(sums, samples)
+        self._decode.restore(of_steps, steps)
+        self.typical_s, self.typical_step_s = typical_s, typical_step_s
+        self.prefill_pace, self.decode_pace = prefill_pace, decode_pace
+        if samples:
+            self._read_prefill()
+        if steps:
+            self._read_decode()
 
     def knows_prefill(self) -> bool:
         """Whether enough was seen for endpoints to be compared with it."""

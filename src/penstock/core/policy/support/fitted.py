@@ -1,5 +1,7 @@
 """What the policies that predict times have in common: a model of the fleet, and paces in it."""
 
+from typing import ClassVar
+
 from mypy_extensions import mypyc_attr
 
 from penstock.core.endpoint import Endpoint
@@ -17,11 +19,19 @@ _FEWEST_TOKENS = 8  # of an answer that tells a time per token
 class FittedPolicy(ServingPolicy):
     """Learns from every ticket how fast its endpoint is."""
 
+    learned_version: ClassVar[int] = 1
+
     def __init__(self, prefix_blocks: int = DEFAULT_BLOCKS) -> None:
         super().__init__(prefix_blocks)
         self._models: dict[Endpoint, EngineModel] = {}
         self.fleet: FleetModel = FleetModel()
         self.slots: Slots = Slots()
+
+    def to_hand_over(self) -> dict[str, object]:
+        return self.fleet.learned()
+
+    def take_over(self, state: dict[str, object]) -> None:
+        self.fleet.take_learned(state)
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         super().rebuild(endpoints)

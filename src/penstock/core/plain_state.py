@@ -2,7 +2,7 @@
 
 from math import isfinite
 
-# What a forecaster remembers: numbers, lists of numbers and such values by name.
+# What a forecaster or a policy remembers: numbers, lists of numbers and such values by name.
 State = dict[str, object]
 
 
