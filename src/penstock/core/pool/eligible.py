@@ -32,5 +32,11 @@ def eligible_endpoints(endpoints: list[Endpoint], panic_threshold: float) -> lis
         return [e for e in candidates if e.priority == first]
     if not available:
         return []
-    first = min([e.priority for e in available])
-    return [e for e in available if e.priority == first]
+    first = available[0].priority
+    mixed = False
+    for endpoint in available:
+        if endpoint.priority != first:
+            mixed = True
+            first = min(first, endpoint.priority)
+    # As a rule all are of one group, of thousands too.
+    return [e for e in available if e.priority == first] if mixed else available

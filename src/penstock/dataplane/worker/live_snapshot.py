@@ -186,10 +186,10 @@ class LiveSnapshot:
             members[placed.name] = endpoint
             if endpoint in self.finishing:
                 self.finishing.remove(endpoint)
-        for each in spec.endpoints:
-            endpoint = members[each.name]
-            if each.name in change.discovered or each.name in change.undiscovered:
-                endpoint.models = served_by(spec, each)
+        if change.discovered or change.undiscovered:
+            for each in spec.endpoints:
+                if each.name in change.discovered or each.name in change.undiscovered:
+                    members[each.name].models = served_by(spec, each)
         if change.awaited is not None:
             awaited = set(change.awaited)
             for endpoint in members.values():
