@@ -56,6 +56,8 @@ _OF_ROUTES_IN_FILES_ALONE = {
     "limits",
     "budgets",
     "priority",
+    "basic_auth",
+    "forward_auth",
 }
 
 TWO = """
@@ -227,6 +229,25 @@ def test_where_there_are_tenants_an_added_route_asks_for_their_keys(
         "here": "off",
         "rest": "required",
     }
+
+
+def test_an_added_route_is_no_way_around_who_may_ask_for_what_is_left(tmp_path: Path) -> None:
+    text = """
+listeners: {a: {address: "127.0.0.1:8080"}, b: {address: "127.0.0.1:8081"}}
+pools: {main: {endpoints: [http://127.0.0.1:9001]}, door: {endpoints: [http://127.0.0.1:9002]}}
+routes:
+  - {name: open, match: {path_prefix: /open}, pool: main}
+  - {name: b, match: {listeners: b}, pool: main}
+  - {name: rest, pool: main, forward_auth: {pool: door, path: /check}}
+"""
+    guarded = load(text, tmp_path)
+    said = {"match": {"path": "/x", "listeners": "a"}, "pool": "main"}
+    made, problems = added(guarded, ("route", "x", said))
+    assert (routes(made), problems) == (["open", "x", "b", "rest"], {})
+    assert made.snapshot.routes[1].forward_auth == guarded.snapshot.routes[-1].forward_auth
+    assert made.snapshot.routes[1].forward_auth is not None
+    _, problems = added(guarded, ("route", "x", {"match": {"path": "/x"}, "pool": "main"}))
+    assert "ask different things of clients: say which `listeners`" in problems["x"]
 
 
 def test_names_are_those_of_configurations(two: Configured) -> None:

@@ -147,6 +147,7 @@ def _place(configured: Configured, added: Sequence[snapshot.Route]) -> Configure
     taken: dict[str, str] = {}  # by listener, the route that takes everything there
     for route in head:
         _take(route, listeners, taken)
+    added = [_guarded(route, tail, listeners) for route in added]
     for route in added:
         _check_reached(route, f"route {route.name}", listeners, taken)
         _take(route, listeners, taken)
@@ -154,6 +155,32 @@ def _place(configured: Configured, added: Sequence[snapshot.Route]) -> Configure
         by = next((one.name for one in added if takes_everything(one)), "")
         _check_reached(route, f"route {by}: the configuration's {route.name}", listeners, taken)
     return replace(configured, snapshot=changed(running, routes=(*head, *added, *tail)))
+
+
+def _guarded(
+    route: snapshot.Route,
+    tail: Sequence[snapshot.Route],
+    listeners: Mapping[str, snapshot.Listener],
+) -> snapshot.Route:
+    """As whoever would have taken its requests asks who comes, so does it. Raises ConfigError where
+    several would, which ask otherwise."""
+    if not route.pools:
+        return route
+    guards: dict[str, snapshot.Route] = {}  # by listener: the first takes all
+    for each in tail:
+        for name in _reaches(each, listeners):
+            guards.setdefault(name, each)
+    taken_from = [guards[name] for name in _reaches(route, listeners) if name in guards]
+    asked = [(each.forward_auth, each.basic_auth) for each in taken_from]
+    if any(each != asked[0] for each in asked):
+        names = " and ".join(dict.fromkeys(repr(each.name) for each in taken_from))
+        raise ConfigError(
+            f"route {route.name}: the configuration's routes {names}, which take what is left, ask "
+            "different things of clients: say which `listeners` it is for"
+        )
+    if not asked:
+        return route
+    return changed(route, forward_auth=asked[0][0], basic_auth=asked[0][1])
 
 
 def split_routes(

@@ -36,7 +36,7 @@ POOL_KEYS: Final = _keys(
     models=_keys("discover default answers", aliases={_ANY: _NAMED}, fallbacks=_NAMED),
     probe=_keys("path timeout"),
     hash_key=_keys("source source_port path header cookie query", bytes=_keys("offset length")),
-    drain=_keys("sticky deadline"),
+    drain=_keys("sticky deadline move_streams"),
     compression=_COMPRESSION,
     timeouts=_keys(
         "connect first_byte stream_idle first_token token request tunnel_idle session_idle "
