@@ -17,7 +17,8 @@ from penstock.dataplane.io.system import System
 from penstock.dataplane.io.tls import ClientContexts
 from penstock.dataplane.pool.limits import Limits
 from penstock.dataplane.pool.model_waits import ToldAtOnce
-from penstock.dataplane.record.request_log import RequestLog, tell_time_by
+from penstock.dataplane.record.request_log import RequestLog
+from penstock.dataplane.record.time_of_day import tell_time_by
 from penstock.dataplane.route.auth_verdicts import AuthVerdicts
 from penstock.dataplane.route.planner import Planner
 from penstock.dataplane.route.tokens import Tokens

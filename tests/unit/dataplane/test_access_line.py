@@ -14,7 +14,7 @@ from penstock.dataplane.exchange.log_line import closed_line, log_line, refusal_
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.io.system import System
 from penstock.dataplane.record.log_shape import LogShape
-from penstock.dataplane.record.request_log import tell_time_by
+from penstock.dataplane.record.time_of_day import tell_time_by
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.http1 import BadMessage, parse_request
 

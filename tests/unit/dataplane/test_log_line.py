@@ -9,7 +9,7 @@ from penstock.core.caller import Caller
 from penstock.dataplane.exchange.log_line import log_line, refusal_line
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.io.system import System
-from penstock.dataplane.record.request_log import tell_time_by, time_stamp, wall_clock
+from penstock.dataplane.record.time_of_day import tell_time_by, time_stamp, wall_clock
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.http1 import parse_request
 from tests.harness.fake.stage import Stage

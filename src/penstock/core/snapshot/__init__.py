@@ -167,8 +167,8 @@ MOST_PROMPT_BYTES: Final = 256 << 20
 
 
 class RequestLog(Data, frozen=True):
-    target: Literal["off", "stdout", "file"] = "off"
-    path: str = ""
+    target: Literal["off", "stdout", "file", "syslog"] = "off"
+    path: str = ""  # of the file; of syslog a socket file's, or an address and a port
     format: Literal["json", "common", "combined", "haproxy"] = "json"
     sample: float = 1.0  # share of requests that went well which have a line
     hide_query: tuple[str, ...] = ()  # parameters whose values are not told

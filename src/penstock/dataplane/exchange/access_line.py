@@ -4,17 +4,12 @@ Common and Combined are Apache's (mod_log_config), HAProxy's those of ``option h
 ``option tcplog`` (its configuration manual, 8.2). What is not known of them is ``-`` or 0.
 """
 
-from time import gmtime
 from typing import Final
 
 from penstock.dataplane.exchange.outcome import ConnectionOutcome, Outcome
 from penstock.dataplane.record.log_shape import LogShape
-from penstock.dataplane.record.request_log import wall_clock
+from penstock.dataplane.record.time_of_day import day_of, moment_of
 
-_MONTHS: Final = (
-    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
-    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
-)
 _UNSAFE: Final = b'"\\'
 # How an exchange ended, as HAProxy tells it (8.5): who ended it, and what it was about then.
 _ENDS: Final = {
@@ -38,7 +33,7 @@ def access_line(outcome: Outcome, now: float, shape: LogShape) -> bytes:
     line = b'%b - %b [%b] "%b" %d %b' % (
         shape.client(plan.source).encode("latin-1") or b"-",
         _word(outcome.caller.tenant),
-        _day(total_s),
+        day_of(total_s),
         _request_line(outcome, shape),
         outcome.status,
         b"%d" % outcome.response_bytes if outcome.response_bytes else b"-",
@@ -55,10 +50,10 @@ def access_refusal(client: str, line: bytes, status: int, shape: LogShape) -> by
     if shape.format == "haproxy":
         return b'%b:0 [%b] - -/<NOSRV> -1/-1/-1/-1/0 %d 0 - - PR-- 0/0/0/0/0 0/0 "<BADREQ>"\n' % (
             shown,
-            _moment(0.0),
+            moment_of(0.0),
             status,
         )
-    text = b'%b - - [%b] "%b" %d -' % (shown, _day(0.0), quoted(line or b"-"), status)
+    text = b'%b - - [%b] "%b" %d -' % (shown, day_of(0.0), quoted(line or b"-"), status)
     return text + (b' "-" "-"\n' if shape.format == "combined" else b"\n")
 
 
@@ -69,7 +64,7 @@ def access_connection(outcome: ConnectionOutcome, total_s: float, shape: LogShap
     plan = outcome.plan
     return b"%b:0 [%b] %b %b/%b %d/%d/%d %d %b 0/0/0/0/%d 0/0\n" % (
         shape.client(plan.source).encode("latin-1"),
-        _moment(total_s),
+        moment_of(total_s),
         _word(outcome.listener),
         outcome.pool,
         outcome.endpoint,
@@ -111,7 +106,7 @@ def _haproxy_line(outcome: Outcome, total_s: float, shape: LogShape) -> bytes:
         answered_ms = round(max(outcome.first_byte_at - outcome.began - waited_s, 0.0) * 1e3)
     return b'%b:0 [%b] %b %b/%b %d/%d/%d/%d/%d %d %d - - %b-- 0/0/0/0/%d 0/0 "%b"\n' % (
         shape.client(plan.source).encode("latin-1"),
-        _moment(total_s),
+        moment_of(total_s),
         _word(route.name) if route is not None else b"-",
         outcome.pool,
         outcome.endpoint if outcome.endpoint != b"-" else b"<NOSRV>",
@@ -138,26 +133,3 @@ def _request_line(outcome: Outcome, shape: LogShape) -> bytes:
 def _word(text: str) -> bytes:
     """A name as one word; ``-`` where there is none."""
     return quoted(text.replace(" ", "_").encode("utf-8", "replace")) or b"-"
-
-
-def _day(ago_s: float) -> bytes:
-    """When it began, as Apache has it: ``31/Jan/2026:12:00:00 +0000``."""
-    at = gmtime(wall_clock() - ago_s)
-    day = _date(at.tm_mday, at.tm_mon, at.tm_year)
-    return f"{day}:{_clock(at.tm_hour, at.tm_min, at.tm_sec)} +0000".encode()
-
-
-def _moment(ago_s: float) -> bytes:
-    """When it began, as HAProxy has it: ``31/Jan/2026:12:00:00.123``."""
-    when = wall_clock() - ago_s
-    at = gmtime(when)
-    day = _date(at.tm_mday, at.tm_mon, at.tm_year)
-    return f"{day}:{_clock(at.tm_hour, at.tm_min, at.tm_sec)}.{int(when * 1e3) % 1000:03d}".encode()
-
-
-def _date(day: int, month: int, year: int) -> str:
-    return f"{day:02d}/{_MONTHS[month - 1]}/{year}"
-
-
-def _clock(hour: int, minute: int, second: int) -> str:
-    return f"{hour:02d}:{minute:02d}:{second:02d}"

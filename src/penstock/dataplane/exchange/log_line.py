@@ -14,7 +14,8 @@ from penstock.dataplane.exchange.access_line import (
 from penstock.dataplane.exchange.outcome import ConnectionOutcome, Outcome
 from penstock.dataplane.llm.prompt_body import PromptBody
 from penstock.dataplane.record.log_shape import EVERYTHING, LogShape
-from penstock.dataplane.record.request_log import json_text, time_stamp
+from penstock.dataplane.record.request_log import json_text
+from penstock.dataplane.record.time_of_day import time_stamp
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.http1 import RequestHead
 

@@ -34,7 +34,8 @@ from penstock.dataplane.board.layout import (
 )
 from penstock.dataplane.io.loop import report_bug
 from penstock.dataplane.record.decision import Decision
-from penstock.dataplane.record.request_log import RequestLog, wall_clock
+from penstock.dataplane.record.request_log import RequestLog
+from penstock.dataplane.record.time_of_day import wall_clock
 
 NEVER: Final = 2**62  # a count of requests that is not reached
 # Costs above this are marks for "unknown" (peak-ewma's penalty), not times.

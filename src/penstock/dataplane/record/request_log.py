@@ -1,12 +1,11 @@
 """The request log: one line for each request, handed to a writer in batches by the sweep."""
 
-from time import gmtime, strftime
 from typing import Final
 
 from penstock.dataplane.io.loop import Chore
-from penstock.dataplane.io.system import System
 from penstock.dataplane.record.line_writer import LineWriter, append_to
 from penstock.dataplane.record.log_shape import EVERYTHING, LogShape
+from penstock.dataplane.record.syslog_writer import SyslogWriter
 
 _BATCH_BYTES: Final = 256 * 1024  # handed over before the sweep
 _STDOUT: Final = 1
@@ -14,7 +13,8 @@ _PLAIN: Final = bytes(c for c in range(0x20, 0x7F) if c not in b'"\\')  # needs 
 
 
 class Destination:
-    """What a log writes to, opened. ``target`` is "off", "stdout", or "file" with its path."""
+    """What a log writes to, opened. ``target`` is "off", "stdout", "file" with its path, or
+    "syslog" with a socket file's path or an address."""
 
     def __init__(self, target: str, path: str) -> None:
         """Raises OSError when it cannot be opened."""
@@ -25,6 +25,8 @@ class Destination:
             self.writer = append_to(path)
         elif target == "stdout":
             self.writer = LineWriter(_STDOUT, owned=False)
+        elif target == "syslog":
+            self.writer = SyslogWriter(path)
 
     def end(self) -> None:
         if self.writer is not None:
@@ -171,36 +173,3 @@ def json_text(text: bytes) -> bytes:
             for character in text.decode("latin-1")
         ]
     ).encode()
-
-
-class _TimeOfDay:
-    """Whose clock tells it in this process, and the last second that was shown, and how."""
-
-    def __init__(self) -> None:
-        self.system: System = System()
-        self.second: int = -1
-        self.shown: bytes = b""
-
-
-_time_of_day: Final = _TimeOfDay()
-
-
-def tell_time_by(system: System) -> None:
-    """Lines and records of this process have the time of this system's wall clock from here on."""
-    _time_of_day.system = system
-
-
-def time_stamp() -> bytes:
-    """Now, as RFC 3339 has it: ``2026-01-31T12:00:00.123Z``."""
-    known = _time_of_day
-    now_ms = int(known.system.wall_clock() * 1e3)
-    second = now_ms // 1000
-    if second != known.second:
-        known.second = second
-        known.shown = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second)).encode()
-    return b"%b.%03dZ" % (known.shown, now_ms % 1000)
-
-
-def wall_clock() -> float:
-    """Seconds since 1970, for the records of decisions."""
-    return _time_of_day.system.wall_clock()
