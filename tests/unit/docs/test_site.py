@@ -70,6 +70,14 @@ def test_the_site_has_every_page_and_every_page_is_there() -> None:
     assert {*listed} == there
 
 
+@pytest.mark.parametrize("file", SHOWN, ids=lambda file: str(file.relative_to(ROOT)))
+def test_each_link_within_the_repository_leads_somewhere(file: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", file.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)", text):
+        if "://" not in target:
+            assert (file.parent / target).exists(), target
+
+
 def test_each_tutorial_is_in_both_languages_with_the_same_commands() -> None:
     english = [path for path in TUTORIALS if not path.name.endswith(".zh.md")]
     assert {path.stem for path in english} == {"game", "models", "shop"}
