@@ -230,6 +230,8 @@ backend app
         "http-request deny if { sc_http_req_rate(0) gt 100 }",
         "http-request deny if { src -f no-such-file }",
         "http-request deny if { hdr_cnt(host) gt 1 }",
+        "http-request deny if { url_sub -i union }",
+        "http-request deny if { pathq -m reg secret }",
         "http-request tarpit if { path,url_dec -m sub .. }",
         "http-request return status 403 if { url_param(a) b }",
         "tcp-request connection reject if { src_conn_rate gt 10 }",
@@ -247,6 +249,22 @@ def test_what_says_who_may_pass_is_never_left_out_in_silence(tmp_path: Path, rul
     )
     assert rule in made.access
     assert "haproxy.cfg:14: " in str(made.told(rule))
+
+
+def test_a_header_that_has_to_be_there(tmp_path: Path) -> None:
+    made = haproxy(
+        tmp_path,
+        f"""{HTTP}
+listen web
+    bind *:8080
+    http-request deny deny_status 401 if !{{ hdr(x-key) -m found }}
+    http-request deny if !{{ hdr(x-key) secret one }}
+    server s 10.0.0.1:80
+""",
+    )
+    assert made.taken("/") == "401"
+    assert made.taken("/", headers=[("x-key", "guess")]) == "403"
+    assert made.taken("/", headers=[("x-key", "one")]) == "web"
 
 
 def test_statistics_are_left_to_what_penstock_has(tmp_path: Path) -> None:

@@ -224,6 +224,8 @@ def test_networks_that_may_pass_and_methods_that_may_not(tmp_path: Path) -> None
         "if ($bad_bot) { return 403; }",
         "if ($arg_key != secret) { return 401; }",
         "limit_req zone=one burst=5;",
+        'if ($request_uri ~* "union") { return 403; }',
+        "allow office.example.com; deny all;",
         "secure_link $arg_md5;",
         "include guards.conf;",
         "limit_except GET { auth_basic x; }",
@@ -238,6 +240,28 @@ def test_what_says_who_may_pass_is_never_left_out_in_silence(tmp_path: Path, rul
     )
     assert made.access, rule
     assert "nginx.conf:1: " in str(made.outcome.access[0])
+
+
+def test_a_header_that_has_to_be_there(tmp_path: Path) -> None:
+    made = nginx(
+        tmp_path,
+        "server { listen 80; location / {"
+        ' if ($http_x_key = "") { return 401; } if ($http_x_key != secret) { return 403; }'
+        " proxy_pass http://10.0.0.1:1; } }",
+    )
+    assert made.taken("/") == "401"
+    assert made.taken("/", headers=[("x-key", "guess")]) == "403"
+    assert made.taken("/", headers=[("x-key", "secret")]) == "10.0.0.1-1"
+
+
+def test_a_guarded_location_within_one_that_is_final_stays_guarded(tmp_path: Path) -> None:
+    made = nginx(
+        tmp_path,
+        "server { listen 80; location ^~ /a/ { proxy_pass http://10.0.0.1:1; }"
+        " location /a/b/ { deny all; proxy_pass http://10.0.0.1:1; } }",
+    )
+    assert made.taken("/a/x") == "10.0.0.1-1"
+    assert made.taken("/a/b/x") == "403"
 
 
 def test_a_guard_that_is_turned_off_is_none(tmp_path: Path) -> None:

@@ -39,9 +39,7 @@ _CALLED: Final = {
     "hdr": "hdr",
     "req_ssl_sni": "req.ssl_sni",
     "ssl_fc_sni": "ssl_fc_sni",
-    "url": "path",
     "req.path": "path",
-    "pathq": "path",
 }
 _SUFFIXES: Final = ("beg", "end", "reg", "sub", "dir", "dom", "str", "len")
 
@@ -242,6 +240,10 @@ def _fetch(words: Sequence[str], directory: Path) -> Fetch:
         else:
             values.append(rest[i])
         i += 1
+    if what in ("url", "pathq"):  # with the query, which no route sees
+        if how != "beg" or any("?" in each or not each.startswith("/") for each in values):
+            raise InexpressibleError(f"`{criterion}` has the query, which routes do not look at")
+        what = "path"
     if what != "path" and "," in criterion and not criterion.endswith(",lower"):
         raise InexpressibleError(f"`{criterion}` is computed")
     return Fetch(what, argument, how, nocase, tuple(values))

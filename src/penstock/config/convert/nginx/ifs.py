@@ -100,7 +100,7 @@ def _match(
         return {"methods": _methods(operator, value)}
     if variable == "$remote_addr" and operator == "=":
         return {"sources": [value]}
-    if variable in ("$uri", "$document_uri", "$request_uri"):
+    if variable in ("$uri", "$document_uri"):  # $request_uri has the query, which no route sees
         return {"path": value} if operator == "=" else {"path_regex": regex_of(operator, value)}
     if variable.startswith("$http_"):
         name = variable.removeprefix("$http_").replace("_", "-")
@@ -112,7 +112,8 @@ def _header(operator: str, value: str) -> dict[str, Any]:
     if not operator:
         return {"regex": "(?s:.+)"}
     if operator == "=":
-        return {"exact": value} if value else {"regex": ""}
+        # nothing or empty: a variable of nginx does not tell them apart
+        return {"exact": value} if value else {"regex": "(?s:.+)", "invert": True}
     return {"regex": regex_of(operator, value)}
 
 

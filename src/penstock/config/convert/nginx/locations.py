@@ -1,8 +1,9 @@
 """`location`: routes, in the order in which nginx looks at them."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any, Final
 
 from penstock.config.convert.conditions import (
@@ -72,10 +73,12 @@ def _in_order(server: Server) -> Iterator[tuple[Match, Action]]:
     """Exact, then `^~`, then expressions, then prefixes, the longest first."""
     exact_paths = holds_access(server.block)
     located = [each for each in server.block.of("location") if not each.args[0].startswith("@")]
+    _tell_nested(server, located)
     for each in server.block.of("location"):
         if each.args[0].startswith("@"):
             server.conversion.take(each)
-    for each in sorted(located, key=_rank):
+    final = [each.args[1] for each in located if each.args[0] == "^~"]
+    for each in sorted(located, key=lambda each: _rank(each, final)):
         server.conversion.take(each)
         try:
             match = _match(server, each, exact_paths)
@@ -102,9 +105,24 @@ def _nested(server: Server, outer: Directive, match: Match) -> Iterator[tuple[Ma
             yield from _inside(server, (*server.chain, outer, each), own)
 
 
-def _rank(location: Directive) -> tuple[int, int]:
+def _tell_nested(server: Server, located: list[Directive]) -> None:
+    """A longer prefix within one of `^~` goes before it, and so before expressions too."""
+    final = [each.args[1] for each in located if each.args[0] == "^~"]
+    if any(each.args[0] in ("~", "~*") for each in located):
+        for each in located:
+            if len(each.args) == 1 and any(each.args[0].startswith(path) for path in final):
+                server.conversion.leave(
+                    each,
+                    "it goes before expressions here, as it is within a `^~`",
+                    "access" if holds_access(server.block) else "part",
+                )
+
+
+def _rank(location: Directive, final: Sequence[str] = ()) -> tuple[int, int]:
     modifier = location.args[0] if len(location.args) > 1 else ""
     path = location.args[-1]
+    if not modifier and any(path.startswith(each) for each in final):
+        modifier = "^~"
     if modifier in ("~", "~*"):
         return (2, 0)  # in the order of the file, which sorting keeps
     return ({"=": 0, "^~": 1}.get(modifier, 3), -len(path))
@@ -167,7 +185,12 @@ def _admitted(server: Server, chain: Chain, match: Match, action: Action) -> Rul
         if each.args[0] == "unix:":
             server.conversion.leave(each, "clients of socket files count as 127.0.0.1", "access")
             continue
-        own = both(match, {"sources": [each.args[0]]})
+        try:
+            network = str(ip_network(each.args[0], strict=False))
+        except ValueError:
+            server.conversion.leave(each, "a network by its address alone", "access")
+            continue
+        own = both(match, {"sources": [network]})
         if own is None:
             continue
         if made and made[-1][1] == passed and _but_sources(made[-1][0]) == _but_sources(own):
