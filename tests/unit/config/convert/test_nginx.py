@@ -219,6 +219,8 @@ def test_networks_that_may_pass_and_methods_that_may_not(tmp_path: Path) -> None
     "rule",
     [
         'auth_basic "Members";',
+        "auth_basic x; auth_basic_user_file users; satisfy any; allow 10.0.0.0/8; deny all;",
+        "auth_basic x; auth_basic_user_file $users;",
         "auth_request /auth;",
         "satisfy any; allow 10.0.0.0/8; deny all;",
         "if ($bad_bot) { return 403; }",
@@ -240,6 +242,22 @@ def test_what_says_who_may_pass_is_never_left_out_in_silence(tmp_path: Path, rul
     )
     assert made.access, rule
     assert "nginx.conf:1: " in str(made.outcome.access[0])
+
+
+def test_passwords_are_asked_for_by_the_same_file(tmp_path: Path) -> None:
+    (tmp_path / "users").write_text("ada:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")
+    made = nginx(
+        tmp_path,
+        'server { listen 80; auth_basic "Staff only"; auth_basic_user_file users;'
+        " location / { proxy_pass http://10.0.0.1:1; }"
+        " location /open/ { auth_basic off; proxy_pass http://10.0.0.1:2; } }",
+    )
+    asks = {each["pool"]: each.get("basic_auth") for each in made.document["routes"]}
+    assert asks == {
+        "10.0.0.1-1": {"file": "users", "realm": "Staff only"},
+        "10.0.0.1-2": None,
+    }
+    assert made.access == []
 
 
 def test_a_header_that_has_to_be_there(tmp_path: Path) -> None:

@@ -166,14 +166,14 @@ def _tls(conversion: Conversion, http: Chain, listening: Listening) -> None:
                 certificates.append(pair)
         clients.append(
             (
-                conversion_peek(chain, "ssl_client_certificate"),
-                conversion_peek(chain, "ssl_verify_client").replace("off", ""),
-                conversion_peek(chain, "ssl_crl"),
+                nearest_value(chain, "ssl_client_certificate"),
+                nearest_value(chain, "ssl_verify_client").replace("off", ""),
+                nearest_value(chain, "ssl_crl"),
             )
         )
     tls: dict[str, Any] = {"certificates": certificates}
     _client_certificates(conversion, http, listening, clients, tls)
-    protocols = conversion_peek((*http, listening.servers[0]), "ssl_protocols", whole=True)
+    protocols = nearest_value((*http, listening.servers[0]), "ssl_protocols", whole=True)
     if protocols == "TLSv1.3":
         tls["minimum_version"] = "1.3"
     listening.made["tls"] = tls
@@ -200,7 +200,7 @@ def _client_certificates(
             conversion.nearest((*http, server), name)
 
 
-def conversion_peek(chain: Chain, name: str, *, whole: bool = False) -> str:
+def nearest_value(chain: Chain, name: str, *, whole: bool = False) -> str:
     """What the nearest of that name says, without taking it."""
     for block in reversed(chain):
         found = block.last(name)

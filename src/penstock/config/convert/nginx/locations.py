@@ -18,6 +18,7 @@ from penstock.config.convert.conditions import (
 )
 from penstock.config.convert.nginx.context import Chain, Conversion, holds_access
 from penstock.config.convert.nginx.ifs import alternatives_of, answer_of, regex_of, rewrite_of
+from penstock.config.convert.nginx.listening import nearest_value
 from penstock.config.convert.nginx.reader import Directive
 from penstock.config.convert.nginx.upstreams import pool_for
 from penstock.config.convert.nginx.words import size, size_bytes
@@ -268,9 +269,21 @@ def _target(server: Server, chain: Chain) -> Action:
         "pool": pool_for(conversion, dict(server.upstreams), chain, authority, scheme)
     }
     _rewrite(conversion, block, f"{slash}{path}", action)
+    _ask_passwords(conversion, chain, action)
     _headers(conversion, chain, action)
     _compress(conversion, chain, action)
     return action
+
+
+def _ask_passwords(conversion: Conversion, chain: Chain, action: Action) -> None:
+    """`auth_basic` with its file; beside `satisfy any` both are left to be told."""
+    realm, file = nearest_value(chain, "auth_basic"), nearest_value(chain, "auth_basic_user_file")
+    either = nearest_value(chain, "satisfy") == "any"
+    if realm in ("", "off") or not file or "$" in realm + file or either:
+        return
+    conversion.nearest(chain, "auth_basic")
+    conversion.nearest(chain, "auth_basic_user_file")
+    action["basic_auth"] = {"file": file, "realm": realm}
 
 
 def _named(server: Server, block: Directive) -> Directive | None:
