@@ -79,7 +79,7 @@ def init(
         raise click.ClickException(
             f"{output} is there already: --force replaces it, -o names another"
         )
-    ask = not yes and sys.stdin.isatty()
+    ask = not yes and _at_terminal()
     found = _servers(urls, ports, ask)
     serves_models = any(each.serves_models for each in found)
     kind = kind or _asked(
@@ -97,6 +97,10 @@ def init(
         return
     _write(output, text, force)
     click.echo(f"{output} is written. Next: penstock serve --config {output}")
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _servers(urls: Sequence[str], ports: str | None, ask: bool) -> "list[Found]":

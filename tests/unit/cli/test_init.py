@@ -67,6 +67,19 @@ def test_nothing_found_is_told_with_what_to_type(silent: int) -> None:
     assert "give the URLs of your servers" in done.output
 
 
+def test_what_is_not_given_is_asked_for_at_a_terminal(
+    silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(init_verb, "_at_terminal", lambda: True)
+    answers = f"http://127.0.0.1:{silent}\nllm\n127.0.0.1:8099\n/health\n"
+    done = run("init", "--ports", str(silent), answers=answers)
+    assert done.exit_code == 0, done.output
+    configured = load_configuration(Path("penstock.yaml"))
+    [pool] = configured.snapshot.pools
+    assert (pool.kind, configured.snapshot.listeners[0].port) == ("llm", 8099)
+    assert pool.health_check is not None
+
+
 def test_engines_that_answer_are_its_endpoints() -> None:
     found = [Found("http://127.0.0.1:8000", "vLLM", ("Qwen/Qwen3-8B",), "/health")]
     text = first_file(
