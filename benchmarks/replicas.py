@@ -131,36 +131,43 @@ async def _share(url: str, number: int, pipe: Connection, seconds: float) -> Non
     sharing = LoadSharing(store, board, me, monotonic)
     endpoints = [Endpoint(f"e{row}", "127.0.0.1", 9000 + row, row=row) for row in range(_ENDPOINTS)]
     sharing.configure(Snapshot(0, (), (), (Pool("main", endpoints=tuple(endpoints)),)))
-    tasks = [asyncio.create_task(store.run()), asyncio.create_task(sharing.run())]
     routed = RoutedPrefixes(board, 0)
     counted = [CountedEndpoint(each, "main", board, 0) for each in endpoints]
     rng = random.Random(number)
-    await asyncio.sleep(_SETTLE_S)
     ages: list[float] = []
-    others_s = next_prompt = 0.0  # CPU of what is no sharing; when balancer 0 sends the next
-    sent, size = sharing.sent, sharing.sent_bytes
-    began_cpu, began = process_time(), monotonic()
-    while monotonic() < began + seconds:
-        await asyncio.sleep(0.001 if number == 0 else rng.uniform(0.003, 0.007))
-        own = process_time()
-        now = monotonic()
-        # Endpoint 0 is balancer 0's, and tells when it was written; the others change for all.
-        if number == 0:
-            board.cells[board.load(0, 0) + L_IN_FLIGHT] = int(now * 1e6) & _MASK
-            if now < next_prompt:
-                continue
-        elif written := board.cells[board.others(0) + O_IN_FLIGHT]:
-            ages.append(((int(now * 1e6) & _MASK) - written) / 1000)
-        next_prompt = now + 0.005
-        for row in rng.sample(range(1, _ENDPOINTS), 6):
-            board.cells[board.load(row, rng.randrange(_WORKERS)) + L_IN_FLIGHT] = rng.randrange(50)
-        blocks = [rng.getrandbits(63) for _ in range(16)]
-        routed.added(counted[rng.randrange(_ENDPOINTS)], blocks, [16] * 16)
-        others_s += process_time() - own
+
+    async def play(seconds: float) -> float:
+        """What stands in for workers, for so long; CPU seconds a second besides, its pauses too."""
+        worked_s = next_prompt = 0.0
+        began_cpu, began = process_time(), monotonic()
+        while (now := monotonic()) < began + seconds:
+            own = process_time()
+            # Endpoint 0 is balancer 0's, and tells when it was written; the others change for all.
+            if number == 0:
+                board.cells[board.load(0, 0) + L_IN_FLIGHT] = int(now * 1e6) & _MASK
+            elif written := board.cells[board.others(0) + O_IN_FLIGHT]:
+                ages.append(((int(now * 1e6) & _MASK) - written) / 1000)
+            if now >= next_prompt:
+                next_prompt = now + 0.005
+                for row in rng.sample(range(1, _ENDPOINTS), 6):
+                    at = board.load(row, rng.randrange(_WORKERS))
+                    board.cells[at + L_IN_FLIGHT] = rng.randrange(50)
+                blocks = [rng.getrandbits(63) for _ in range(16)]
+                routed.added(counted[rng.randrange(_ENDPOINTS)], blocks, [16] * 16)
+            worked_s += process_time() - own
+            await asyncio.sleep(0.001 if number == 0 else rng.uniform(0.003, 0.007))
+        return (process_time() - began_cpu - worked_s) / (monotonic() - began)
+
+    pauses = await play(1.0)
+    tasks = [asyncio.create_task(store.run()), asyncio.create_task(sharing.run())]
+    await play(_SETTLE_S)
+    ages.clear()
+    sent, size, began = sharing.sent, sharing.sent_bytes, monotonic()
+    cpu_s = await play(seconds)
     passed_s = monotonic() - began
     found = {
         "ages": ages,
-        "cpu_s": (process_time() - began_cpu - others_s) / passed_s,
+        "cpu_s": cpu_s - pauses,
         "sent": (sharing.sent - sent) / passed_s,
         "bytes": (sharing.sent_bytes - size) / passed_s,
     }

@@ -17,6 +17,7 @@ from penstock.dataplane.board.layout import (
     L_KV_TOKENS,
     L_PENDING_PREFILL,
     L_PREFILLED,
+    LOAD_CELLS,
     O_DECODING,
     O_IN_FLIGHT,
     O_KV_TOKENS,
@@ -99,8 +100,8 @@ class OwnLoads:
         cells = self._cells
         in_flight = pending = held = decoding = prefilled = verdict = 0
         for row in rows:
-            for worker in range(board.workers):
-                at = board.load(row, worker)
+            first = board.load(row, 0)
+            for at in range(first, first + board.workers * LOAD_CELLS, LOAD_CELLS):
                 in_flight += cells[at + L_IN_FLIGHT]
                 pending += cells[at + L_PENDING_PREFILL]
                 held += cells[at + L_KV_TOKENS]
