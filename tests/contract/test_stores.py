@@ -1,6 +1,7 @@
 """What every store holds to, wherever it keeps things."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -304,7 +305,8 @@ async def test_a_server_behind_tls_is_reached_with_its_authority_and_its_passwor
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
-    server.client.execute_command("ACL", "SETUSER", "me", "on", ">secret word", "~*", "&*", "+@all")
+    rights = ("~penstock:*", "&penstock:*", *documented_rights())
+    server.client.execute_command("ACL", "SETUSER", "me", "on", ">secret word", *rights)
     relay = Relay(server.port)
     front = await asyncio.start_server(relay.serve, "127.0.0.1", 0, ssl=context)
     port = front.sockets[0].getsockname()[1]
@@ -315,6 +317,10 @@ async def test_a_server_behind_tls_is_reached_with_its_authority_and_its_passwor
             assert await store.put_if_unchanged("tls", b"value", NOT_THERE)
             found = await store.get("tls")
             assert found is not None
+            assert await store.remove_if_unchanged("tls", found.revision)
+            assert await store.keys("tls") == []
+            assert await store.lease("tls", "me", 1.0)
+            await store.release("tls", "me")
         for wrong in (settings, replace(known, password="another")):
             async with running(SharedStore(wrong, Events())) as store:
                 store.first_time_s = 0.3
@@ -324,6 +330,12 @@ async def test_a_server_behind_tls_is_reached_with_its_authority_and_its_passwor
     finally:
         front.close()
         await relay.end()
+
+
+def documented_rights() -> list[str]:
+    """Commands that the documentation says a user needs."""
+    page = Path("docs/replicas.md").read_text("utf-8")
+    return re.findall(r"(?<=[`\s])\+[a-z]+", page)
 
 
 class Relay:

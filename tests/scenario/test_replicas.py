@@ -4,6 +4,7 @@ All balancers of a test are real processes, and the store is a real server. No r
 """
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -17,11 +18,14 @@ from penstock.control.events import Events
 from penstock.control.store.shared import SharedStore
 from penstock.control.store.store import NOT_THERE
 from tests.harness.balancer import Balancer
+from tests.harness.client import Client
 from tests.harness.http_endpoint import Answer, HttpEndpoint, Recorded
-from tests.harness.messages import get
+from tests.harness.messages import get, post
 from tests.harness.store_server import Sentinel, StoreServer
 from tests.harness.traffic import Traffic
 from tests.harness.waiting import wait_until
+
+CHAT = "/v1/chat/completions"
 
 
 class Holding:
@@ -205,3 +209,66 @@ async def test_a_server_that_sentinels_name_in_its_place_is_followed(tmp_path: P
             later = await store.put_if_unchanged("a", b"and more", revision)
             assert later is not None
             assert later > revision
+
+
+@pytest.mark.large
+def test_conversations_go_on_where_they_began_at_any_balancer_with_the_store_and_without_it(
+    tmp_path: Path, server: StoreServer
+) -> None:
+    """Twenty begin at one balancer and go on at the other; then the store dies."""
+    with ExitStack() as stack:
+        engines = [stack.enter_context(HttpEndpoint(chat_answer)) for _ in range(4)]
+        document = {
+            "store": server.url,
+            "endpoints": [each.name for each in engines],
+            "kind": "llm",
+        }
+        one, two = pair(stack, tmp_path, document)
+        first, second = one.connect(), two.connect()
+        texts = [f"{number} " * 4000 for number in range(20)]
+        began = [ask(first, engines, text) for text in texts]
+        assert len(set(began)) > 1, "they are spread"
+        wait_until(lambda: told(two) >= 20, "it was told of them")
+        went_on = [ask(second, engines, text + "and more") for text in texts]
+        assert sum(a == b for a, b in zip(began, went_on, strict=True)) >= 19
+        server.kill()
+        wait_until(lambda: heard(two) == 0, "the store is gone")
+        went_on = [ask(second, engines, text + "and more, and more") for text in texts]
+        assert sum(a == b for a, b in zip(began, went_on, strict=True)) >= 19
+
+
+def ask(client: Client, engines: list[HttpEndpoint], text: str) -> str:
+    """Which engine was asked."""
+    before = [len(each.requests) for each in engines]
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
+    kind = "Content-Type: application/json"
+    client.send(post(f"Content-Length: {len(body)}", kind, body=body, target=CHAT))
+    assert client.read_response().status == 200
+    [asked] = [
+        each.name
+        for each, count in zip(engines, before, strict=True)
+        if sum(r.target == CHAT for r in each.requests[count:]) == 1
+    ]
+    return asked
+
+
+def chat_answer(request: Recorded) -> Answer:
+    if request.target != CHAT:
+        return Answer(status=404)
+    message = {"role": "assistant", "content": "yes"}
+    usage = {"prompt_tokens": 4000, "completion_tokens": 1, "total_tokens": 4001}
+    answer = {
+        "id": "a",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": usage,
+    }
+    headers = (("Content-Type", "application/json"),)
+    return Answer(body=json.dumps(answer).encode(), headers=headers)
+
+
+def told(balancer: Balancer) -> int:
+    found: int = balancer.status()["store"]["prefixes"]
+    return found
