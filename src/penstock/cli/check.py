@@ -55,6 +55,8 @@ def summary_lines(configured: "Configured") -> "Iterator[str]":
     address = f"{admin.host}:{admin.port}" if admin.host else "off"
     guarded = " (token)" if admin.token else ""
     yield f"admin: {address}{guarded}   workers: {configured.workers}"
+    if configured.store is not None:
+        yield f"store: {configured.store.shown} (cluster {configured.store.cluster})"
 
 
 def _block(title: str, lines: list[str]) -> "Iterator[str]":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.cli.check import summary_lines
 from penstock.config.compile.snapshot import ConfigError, Configured, load_configuration
 from penstock.config.compile.store import StoreSettings, parse_url
 
@@ -51,6 +52,12 @@ def test_who_logs_in_is_never_shown(tmp_path: Path) -> None:
     found = store_of(tmp_path, "redis://me:p%40ssword@10.0.0.5")
     assert (found.username, found.password) == ("me", "p@ssword")
     assert "ssword" not in repr(found) + found.shown
+
+
+def test_check_says_where_it_is(tmp_path: Path) -> None:
+    said = list(summary_lines(configured(tmp_path, "redis://me:secretword@10.0.0.5")))
+    assert said[-1] == "store: 10.0.0.5:6379 (cluster main)"
+    assert "secretword" not in "".join(said)
 
 
 def test_a_password_and_the_key_of_secrets_come_from_files(tmp_path: Path) -> None:
