@@ -420,6 +420,8 @@ class Exchange(
             return
         attempt.give_up()
         attempt.settle(ABANDONED, self.context.env.now)
+        if self.steady is not None:
+            self.steady.forget(attempt)
         dispatch.try_again_at(attempt.endpoint)
 
     def on_prompt_failed(self, why: str) -> None:

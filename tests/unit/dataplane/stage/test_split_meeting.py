@@ -2,14 +2,21 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from tests.harness.fake.stage import Stage
 from tests.harness.fake.stream import End
-from tests.harness.messages import answer_of
+from tests.harness.messages import answer, answer_of
 from tests.unit.dataplane.stage.test_split import D1, D2, P1, P2, ask, asked_of, halves
 
+_EVENTS = "Content-Type: text/event-stream"
 
-def meeting() -> Stage:
-    return Stage(halves(connector="sglang", bootstrap_port=8998, bootstrap_ports={f"e{P2}": 9001}))
+
+def meeting(**timeouts: float) -> Stage:
+    world = halves(connector="sglang", bootstrap_port=8998, bootstrap_ports={f"e{P2}": 9001})
+    answering, computing = world.pools
+    held = replace(answering, timeouts=replace(answering.timeouts, **timeouts))
+    return Stage(replace(world, pools=(held, computing)))
 
 
 def room_of(asked: dict[str, Any]) -> tuple[str, int, int]:
@@ -68,6 +75,29 @@ def test_a_computing_half_that_dies_moves_both_to_another_room() -> None:
         stage.send(first, answer_of(b"{}"))
         stage.send(second, answer_of(b"{}"))
         assert b"200 OK" in stage.received(client)
+        assert stage.in_flight() == 0
+
+
+def test_so_does_one_that_dies_while_the_first_token_is_awaited() -> None:
+    with meeting(first_token_s=60.0) as stage:
+        client = ask(stage, stream=True)
+        first, second, room = both(stage, P1, D1)
+        stage.send(
+            second,
+            answer("Content-Type: text/event-stream", "Transfer-Encoding: chunked", body=b""),
+        )
+        first.reset()
+        stage.settle()
+        assert second.ended or second.dead
+        first, second, another = both(stage, P2, D1)
+        assert another != room
+        event = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n'
+        stage.send(
+            second,
+            answer("Content-Type: text/event-stream", f"Content-Length: {len(event)}", body=event),
+        )
+        stage.send(first, answer_of(b"{}"))
+        assert b"[DONE]" in stage.received(client)
         assert stage.in_flight() == 0
 
 
