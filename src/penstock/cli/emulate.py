@@ -61,6 +61,8 @@ lie (reported: {"running": 0, "kv_usage": 0.1, …}); each with for_s, or until 
 )
 @click.option("--max-batched-tokens", type=click.IntRange(min=1), default=8192, show_default=True)
 @click.option("--mean-answer-tokens", type=click.IntRange(min=1), default=250, show_default=True)
+@click.option("--role", type=click.Choice(["prefill", "decode"]), default=None,
+              help="Do one half of each request, as SGLang's --disaggregation-mode.")  # fmt: skip
 @click.option("--kv-events", type=click.Choice(["off", "array", "map"]), default="off",
               show_default=True, help="Publish KV events over ZMQ (needs pyzmq).")  # fmt: skip
 @click.option("--kv-events-port", type=click.IntRange(0, 65535), default=0,
@@ -72,6 +74,7 @@ def emulate(count: int, port: int, control_port: int, **options: Any) -> None:
     on command.
     """
     kv_port: int = options.pop("kv_events_port")
+    role = options.pop("role") or ""
     _check_ports("--port", port, count)
     _check_ports("--kv-events-port", kv_port, 2 * count)
     specs = [
@@ -79,6 +82,7 @@ def emulate(count: int, port: int, control_port: int, **options: Any) -> None:
             name=f"engine-{number + 1}",
             port=port + number if port else 0,
             kv_events_port=kv_port + 2 * number if kv_port else 0,
+            role=role,
             **options,
         )
         for number in range(count)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.config.compile.snapshot import load_configuration
 from penstock.config.load.errors import ConfigError
 from penstock.core import snapshot
 from tests.unit.config.documents import load
@@ -55,6 +56,14 @@ def test_it_becomes_two_pools_of_which_one_takes_requests(tmp_path: Path) -> Non
 def test_what_does_not_fit_is_refused(tmp_path: Path, document: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load(document, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang"])
+def test_the_examples_are_right(name: str) -> None:
+    file = Path(__file__).parents[3] / "examples" / "split" / f"{name}.yaml"
+    answering, computing = load_configuration(file).snapshot.pools
+    assert answering.split is not None
+    assert computing.prefills_for == answering.name
 
 
 def test_no_route_goes_to_the_computing_half(tmp_path: Path) -> None:
