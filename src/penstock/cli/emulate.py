@@ -74,7 +74,7 @@ def emulate(count: int, port: int, control_port: int, **options: Any) -> None:
     on command.
     """
     kv_port: int = options.pop("kv_events_port")
-    role = options.pop("role") or ""
+    role: Any = options.pop("role") or ""
     _check_ports("--port", port, count)
     _check_ports("--kv-events-port", kv_port, 2 * count)
     specs = [

@@ -29,5 +29,7 @@ def compile_basic_auth(
     except ValueError as error:
         findings.wrong(here, f"{file}: {error}")
     if needs_bcrypt(users) and find_spec("bcrypt") is None:
-        findings.wrong(here, "the library for it is missing: `pip install 'penstock-lb[passwords]'`")
+        findings.wrong(
+            here, "the library for it is missing: `pip install 'penstock-lb[passwords]'`"
+        )
     return snapshot.BasicAuth(users, section.realm, section.user_header or "")
