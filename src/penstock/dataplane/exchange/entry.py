@@ -7,11 +7,12 @@ request, so that an end of it, or a revocation, counts at once on connections th
 from typing import Final
 
 import msgspec
+from mypy_extensions import trait
 
 from penstock.core.caller import ANYONE, Caller
 from penstock.core.limits.allowances import NEVER
 from penstock.core.limits.rules import COUNTED, Rule
-from penstock.core.limits.slices import TAKEN, Holding
+from penstock.core.limits.slices import DENIED, LACKS, TAKEN, Holding
 from penstock.core.limits.subjects import address_subject
 from penstock.core.limits.told import limit_lines
 from penstock.core.request import Request
@@ -35,6 +36,31 @@ _NO_KEY: Final = "a key is needed: show it in Authorization (Bearer), X-API-Key 
 _NO_FIELDS: Final[list[Field]] = []
 _NO_RULES: Final[list[Rule]] = []
 _ASKS_FOR_NOTHING: Final = (b"GET", b"HEAD", b"OPTIONS", b"DELETE")
+
+
+@trait
+class EntryOwner:
+    """A request that goes on once what it may take is reserved."""
+
+    def has_ended(self) -> bool:
+        """Whether its client left meanwhile."""
+        raise NotImplementedError
+
+    def on_reserving(self) -> None:
+        """It is not known yet whether so much is there: one of the following comes later."""
+        raise NotImplementedError
+
+    def on_reserved(self) -> None:
+        """It is."""
+        raise NotImplementedError
+
+    def on_kept_out(self, told: Answer) -> None:
+        """It may not go on, and its client is told so."""
+        raise NotImplementedError
+
+    def on_crash(self) -> None:
+        """A bug showed."""
+        raise NotImplementedError
 
 
 class Entry:
@@ -149,7 +175,30 @@ class Entry:
         if self.record is not None:
             inspection.aliases = self.record.aliases
 
-    def judge(
+    def admits(
+        self,
+        pool_plan: PoolPlan,
+        request: Request,
+        inspection: Inspection | None,
+        head: RequestHead,
+        owner: EntryOwner,
+    ) -> bool:
+        """Whether it may ask for that, and so much, which is reserved then; else ``owner`` is told,
+        now or later."""
+        refusal = self._judge(pool_plan, head, inspection)
+        if refusal is not None:
+            owner.on_kept_out(refusal)
+            return False
+        waiting = _Reserving(self, pool_plan, owner)
+        verdict = self._reserve(pool_plan, request, inspection, head, waiting)
+        if verdict == LACKS:
+            owner.on_reserving()
+        elif verdict == DENIED:
+            slices = self._context.limits.slices
+            waiting.on_denied(slices.denied_by, slices.wait_s)
+        return verdict == TAKEN
+
+    def _judge(
         self, pool_plan: PoolPlan, head: RequestHead, inspection: Inspection | None
     ) -> Answer | None:
         """What is answered where its key may not ask for that; None where it may."""
@@ -173,7 +222,7 @@ class Entry:
 
     # --- how much ---------------------------------------------------------------------------
 
-    def reserve(
+    def _reserve(
         self,
         pool_plan: PoolPlan,
         request: Request,
@@ -291,6 +340,28 @@ class Entry:
             if isinstance(each, dict) and record.may_ask(str(each.get("name", "")))
         ]
         return msgspec.json.encode(told)
+
+
+class _Reserving(LimitsAwaiter):
+    """It waits; nothing of its exchange knows it, so that no cycle is left for the collector."""
+
+    def __init__(self, entry: Entry, pool_plan: PoolPlan, owner: EntryOwner) -> None:
+        self._entry: Entry = entry
+        self._pool_plan: PoolPlan = pool_plan
+        self._owner: EntryOwner = owner
+
+    def has_ended(self) -> bool:
+        return self._owner.has_ended()
+
+    def on_allowed(self) -> None:
+        self._entry.taken = True
+        self._owner.on_reserved()
+
+    def on_denied(self, holding: Holding | None, wait_s: float) -> None:
+        self._owner.on_kept_out(self._entry.denial(self._pool_plan, holding, wait_s))
+
+    def on_crash(self) -> None:
+        self._owner.on_crash()
 
 
 def _values(head: RequestHead, rule: Rule) -> str:

@@ -14,7 +14,6 @@ some exchanges need is made when they do.
 import sys
 from typing import Final
 
-from penstock.core.limits.slices import DENIED, LACKS, TAKEN, Holding
 from penstock.core.policy.support.own import own_failure
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT
 from penstock.dataplane.board.layout import (
@@ -29,12 +28,12 @@ from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answer_handling import PASSED_ON, REPLACED, AnswerHandling
 from penstock.dataplane.exchange.answer_stages import AnswerStages
 from penstock.dataplane.exchange.answers import Answer
+from penstock.dataplane.exchange.approval import Approval, ApprovalOwner
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
-from penstock.dataplane.exchange.auth_call import AuthAwaiter, AuthCall, ask_auth
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.endpoint_picking.call import PickingCall
-from penstock.dataplane.exchange.entry import Entry
+from penstock.dataplane.exchange.entry import Entry, EntryOwner
 from penstock.dataplane.exchange.failover import (
     Failover,
     may_be_sent_again,
@@ -48,20 +47,15 @@ from penstock.dataplane.exchange.mirror import start_mirror
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.exchange.own_call import OwnCall, begun_stream, streams
-from penstock.dataplane.exchange.password_check import MOST_AT_ONCE, PasswordCheck
 from penstock.dataplane.exchange.relaying import outcome_of, relay_of, why_ended, word_of
 from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt
 from penstock.dataplane.exchange.steady import SteadyAnswer, SteadyOwner
 from penstock.dataplane.exchange.streamed_call import CallOwner, StreamedCall
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
-from penstock.dataplane.pool.limits import LimitsAwaiter
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.access import Access
-from penstock.dataplane.route.auth_question import AuthQuestion
-from penstock.dataplane.route.auth_verdicts import AuthVerdict
-from penstock.dataplane.route.basic_question import BasicQuestion
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
@@ -77,9 +71,9 @@ _TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
 class Exchange(
     AttemptOwner,
-    AuthAwaiter,
+    ApprovalOwner,
     ModelsAwaiter,
-    LimitsAwaiter,
+    EntryOwner,
     GatheringOwner,
     RelayOwner,
     SteadyOwner,
@@ -91,8 +85,7 @@ class Exchange(
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
     pool_plan: PoolPlan | None = None
     entry: Entry | None = None  # of one on a route that asks who asks
-    password: PasswordCheck | None = None  # while one is checked
-    auth: AuthCall | None = None  # while a service is asked whether it may go on
+    approval: Approval | None = None  # while it is not known whether it may go on
     dispatch: Dispatch | None = None  # of one that goes to an endpoint
     own_call: OwnCall | None = None  # of one that is answered here
     streamed: StreamedCall | None = None  # likewise, as it comes
@@ -173,74 +166,32 @@ class Exchange(
         """Whether whoever asks may ask here, and is not answered already."""
         entry = Entry(self.context, self.plan, self.request_id)
         self.entry = entry
+        approval = self.plan.auth
+        if approval is not None and not self._is_approved(entry, approval):
+            return False
         access = self.plan.access
-        question = self.plan.auth
-        if isinstance(question, AuthQuestion) and not self._is_approved(question, entry):
-            return False
-        if isinstance(question, BasicQuestion) and not self._has_password(question, entry):
-            return False
-        if access is None:
+        return access is None or self._shows_key(entry, access)
+
+    def _is_approved(self, entry: Entry, question: object) -> bool:
+        """Whether a service or a password lets it in; False while that is not known."""
+        approval = Approval(self.context, entry, question, self.request_id, self)
+        if approval.begin():
             return True
-        return self._shows_key(entry, access)
+        if approval.waits:
+            self.approval = approval
+            self._take_turns()
+        return False
 
-    def _is_approved(self, question: AuthQuestion, entry: Entry) -> bool:
-        """Whether the service of ``forward_auth`` said yes; False while it is asked."""
-        context = self.context
-        verdict = context.auth_verdicts.get(question.digest, context.env.now)
-        if verdict is None:
-            call = ask_auth(context, question, self.request_id, self)
-            if call is None:
-                nobody = AuthVerdict(0, [], b"", "no endpoint of its pool is available")
-                self.on_auth(nobody)
-            elif call.is_open():
-                self.auth = call
-                self._take_turns()
-            return False
-        if not verdict.allows:
-            self._give(self.own().as_page(entry.rejection(verdict)), "refused")
-            return False
-        entry.approve(question, verdict)
-        return True
-
-    def _has_password(self, question: BasicQuestion, entry: Entry) -> bool:
-        """Whether it shows a user's password; False while that is checked."""
-        context = self.context
-        verdict = context.auth_verdicts.get(question.digest, context.env.now)
-        if verdict is None and question.user:
-            verdict = entry.wrong_passwords()
-            if verdict is None and context.password_checks < MOST_AT_ONCE:
-                self.password = PasswordCheck(context, question, self)
-                self._take_turns()
-                return False
-            if verdict is None:
-                verdict = AuthVerdict(0, [], b"", "too many passwords are being checked")
-        elif verdict is None:
-            verdict = question.no()
-        if verdict.allows:
-            entry.told = verdict.fields
-        else:
-            self._give(self.own().as_page(entry.rejection(verdict)), "refused")
-        return verdict.allows
-
-    def on_auth(self, verdict: AuthVerdict) -> None:
-        self.auth = None
-        self.password = None
+    def on_approved(self) -> None:
+        self.approval = None
         entry = self.entry
-        question = self.plan.auth
-        if entry is None or self.ended:
-            return
-        if not verdict.allows:
-            if isinstance(question, BasicQuestion) and verdict.status:
-                entry.note_wrong()
-            self._give(self.own().as_page(entry.rejection(verdict)), "refused")
-            return
-        if isinstance(question, AuthQuestion):
-            entry.approve(question, verdict)
-        else:
-            entry.told = verdict.fields
         access = self.plan.access
-        if access is None or self._shows_key(entry, access):
+        if entry is not None and (access is None or self._shows_key(entry, access)):
             self._begin(self.body.kept(), self.body.complete)
+
+    def on_kept_out(self, told: Answer) -> None:
+        self.approval = None
+        self._give(self.own().as_page(told), "refused")
 
     def _shows_key(self, entry: Entry, access: Access) -> bool:
         """Whether it shows a key that is good, where it needs one, and is not answered already."""
@@ -256,16 +207,6 @@ class Exchange(
             self.context.counters.bump(W_FIXED)
             self._give(answers.json_answer(200, listed), "fixed")
         return not listed
-
-    def _may_ask(self, entry: Entry) -> bool:
-        """Whether its key may ask for what it asks for."""
-        pool_plan = self.pool_plan
-        if pool_plan is None:
-            return False
-        refusal = entry.judge(pool_plan, self.head, self.inspection)
-        if refusal is not None:
-            self._give(self.own().as_page(refusal), "refused")
-        return refusal is None
 
     def _inspect(self, pool_plan: PoolPlan, data: bytes, complete: bool) -> bool:
         """Read what the body tells; False when it waits for that, or was refused."""
@@ -322,29 +263,19 @@ class Exchange(
 
     def _has_reserved(self, entry: Entry, dispatch: Dispatch) -> bool:
         """Whether it may ask for that, and so much; False where that is not known yet, or it was
-        refused."""
+        kept out."""
         pool_plan = self.pool_plan
-        if pool_plan is None or not self._may_ask(entry):
-            return False
-        verdict = entry.reserve(pool_plan, dispatch.request, self.inspection, self.head, self)
-        if verdict == LACKS:
-            self._take_turns()
-        elif verdict == DENIED:
-            slices = self.context.limits.slices
-            self.on_denied(slices.denied_by, slices.wait_s)
-        return verdict == TAKEN
+        return pool_plan is not None and entry.admits(
+            pool_plan, dispatch.request, self.inspection, self.head, self
+        )
 
-    def on_allowed(self) -> None:
+    def on_reserving(self) -> None:
+        self._take_turns()
+
+    def on_reserved(self) -> None:
         dispatch = self.dispatch
-        if self.entry is not None and dispatch is not None:
-            self.entry.taken = True
+        if dispatch is not None:
             self._ask_for_place(dispatch)
-
-    def on_denied(self, holding: Holding | None, wait_s: float) -> None:
-        pool_plan = self.pool_plan
-        if self.entry is not None and pool_plan is not None:
-            told = self.entry.denial(pool_plan, holding, wait_s)
-            self._give(self.own().as_page(told), "refused")
 
     def _ask_for_place(self, dispatch: Dispatch) -> None:
         """Where those are bounded, no earlier than its body would fill it."""
@@ -1053,12 +984,9 @@ class Exchange(
             self.streamed.gone(outcome)
         if self.split is not None:
             self.split.give_up(outcome)
-        if self.auth is not None:
-            self.auth.give_up()
-            self.auth = None
-        if self.password is not None:
-            self.password.give_up()
-            self.password = None
+        if self.approval is not None:
+            self.approval.give_up()
+            self.approval = None
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         if attempt is not None:

@@ -12,7 +12,6 @@ from typing import Final
 from mypy_extensions import trait
 
 from penstock.core.endpoint import Endpoint
-from penstock.core.limits.slices import DENIED, LACKS, TAKEN, Holding
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, CONNECT_FAILED, DONE
 from penstock.dataplane.board.layout import P_CLIENT_GONE, P_RETRIES
 from penstock.dataplane.context import Context
@@ -29,13 +28,12 @@ from penstock.dataplane.exchange.endpoint_picking.destinations import (
     fallbacks,
     named,
 )
-from penstock.dataplane.exchange.entry import Entry
+from penstock.dataplane.exchange.entry import Entry, EntryOwner
 from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
 from penstock.dataplane.exchange.log_line import log_line
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_of
-from penstock.dataplane.pool.limits import LimitsAwaiter
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.http1 import RequestHead, ResponseHead
@@ -63,7 +61,7 @@ class PickOwner:
         raise NotImplementedError
 
 
-class Pick(AttemptOwner, ModelsAwaiter, LimitsAwaiter):
+class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
     """Opened for one request; ended once, however that ends."""
 
     picked: bool = False
@@ -194,30 +192,19 @@ class Pick(AttemptOwner, ModelsAwaiter, LimitsAwaiter):
 
     def _has_reserved(self, entry: Entry, dispatch: Dispatch) -> bool:
         """Whether it may ask for that, and so much; False where that is not known yet, or it was
-        refused."""
-        pool_plan = self.pool_plan
-        refusal = entry.judge(pool_plan, self.head, self.inspection)
-        if refusal is not None:
-            self._refuse(self.own().as_page(refusal))
-            return False
-        verdict = entry.reserve(pool_plan, dispatch.request, self.inspection, self.head, self)
-        if verdict == LACKS:
-            self.owner.on_waiting()
-        elif verdict == DENIED:
-            slices = self.context.limits.slices
-            self.on_denied(slices.denied_by, slices.wait_s)
-        return verdict == TAKEN
+        kept out."""
+        return entry.admits(self.pool_plan, dispatch.request, self.inspection, self.head, self)
 
-    def on_allowed(self) -> None:
+    def on_reserving(self) -> None:
+        self.owner.on_waiting()
+
+    def on_reserved(self) -> None:
         dispatch = self.dispatch
-        if self.entry is not None and dispatch is not None:
-            self.entry.taken = True
+        if dispatch is not None:
             self._ask_for_place(dispatch)
 
-    def on_denied(self, holding: Holding | None, wait_s: float) -> None:
-        if self.entry is not None:
-            told = self.entry.denial(self.pool_plan, holding, wait_s)
-            self._refuse(self.own().as_page(told))
+    def on_kept_out(self, told: Answer) -> None:
+        self._refuse(self.own().as_page(told))
 
     def _ask_for_place(self, dispatch: Dispatch) -> None:
         subset = self._subset
