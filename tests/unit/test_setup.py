@@ -124,6 +124,6 @@ def test_module_written_in_c_is_none_of_mypycs(monkeypatch: pytest.MonkeyPatch) 
     )
     monkeypatch.setattr(SETUP["build_ext"], "run", lambda _: None)
     build = Build(Compiler(), [])
-    build.extensions.append(Extension(SETUP["DATAGRAMS"], ["a.c"], optional=True))
+    build.extensions += [Extension(name, ["a.c"], optional=True) for name in SETUP["IN_C"]]
     build.run()
     assert given == ["library"]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from penstock._form import form
 from penstock.control.workers.workers import forget_running
 from penstock.core.admission.refusals import Ending
 from penstock.core.caller import Caller
@@ -31,6 +32,11 @@ from penstock.dataplane.pool.admission import (
     ExchangeWaiter,
 )
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+
+pytestmark = pytest.mark.skipif(
+    form() == "compiled",
+    reason="owners are traits, which no test can inherit compiled",
+)
 
 SERVED = Ending(told=True, came=True, whole=True, timed_out=False, status=200, latency_s=0.1)
 IN_QUEUE = AdmissionSpec(queue=Queue(length=1000, timeout_s=1e6, patience_s=0.0))

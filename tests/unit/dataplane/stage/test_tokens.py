@@ -65,13 +65,13 @@ def is_let_in(stage: Stage, shown: str) -> bool:
 def test_a_token_that_is_right_lets_in_and_is_remembered_until_it_ends() -> None:
     with Stage(served()) as stage:
         stage.context.second = int(NOW)
-        shown = token(exp=NOW + 60)
+        ends = time.time() + 3600  # by the clock of PyJWT, however long ago this file was imported
+        shown = token(exp=ends)
         assert is_let_in(stage, shown)
         assert is_let_in(stage, shown)
-        stage.system.now += 0.0
         record = next(iter(stage.context.tokens._remembered.values()))
         assert (record.caller.tenant, record.caller.key) == ("acme", "alice")
-        assert record.why_not(NOW + 61) != ""
+        assert record.why_not(ends + 1) != ""
 
 
 @pytest.mark.parametrize(
