@@ -59,3 +59,16 @@ def end_without_output(error: OSError) -> None:
 def _message(what: str, error: OSError) -> str:
     why = error.strerror or str(error)
     return f"cannot write to {what}: {why[:1].lower()}{why[1:]}"
+
+
+def write_configuration(path: Path, text: str, *, replace: bool) -> None:
+    """A new file that this user alone can read: it may hold tokens and keys. Raises ClickException
+    where it is there already and not to be replaced, or cannot be written."""
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if replace else os.O_EXCL)
+    try:
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise click.ClickException(f"{path} is there already: --force replaces it") from error
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error

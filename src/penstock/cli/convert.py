@@ -1,11 +1,12 @@
 """Make a configuration of a file of nginx or HAProxy."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+
+from penstock.cli._output_file import write_configuration
 
 if TYPE_CHECKING:
     from penstock.config.convert.outcome import LeftOut, Outcome
@@ -61,7 +62,7 @@ def convert(
     if output is None:
         click.echo(text, nl=False)
     else:
-        _write(output, text, force)
+        write_configuration(output, text, replace=force)
         click.echo(f"{output} is written. Next: penstock check {output}", err=True)
     for problem in problems:
         click.echo(f"To correct: {problem}", err=True)
@@ -108,15 +109,3 @@ def _problems(text: str, directory: Path) -> list[str]:
     except ConfigError as error:
         return [line for line in str(error).splitlines() if not line.endswith("errors:")]
     return []
-
-
-def _write(output: Path, text: str, force: bool) -> None:
-    """For this user alone: it may hold keys of cookies."""
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if force else os.O_EXCL)
-    try:
-        with os.fdopen(os.open(output, flags, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise click.ClickException(f"{output} is there already: --force replaces it") from error
-    except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error

@@ -1,7 +1,6 @@
 """Write a first configuration file."""
 
 import asyncio
-import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+
+from penstock.cli._output_file import write_configuration
 
 if TYPE_CHECKING:
     from penstock.control.engines.finding import Found
@@ -95,7 +96,7 @@ def init(
     if to_stdout:
         click.echo(text, nl=False)
         return
-    _write(output, text, force)
+    write_configuration(output, text, replace=force)
     click.echo(f"{output} is written. Next: penstock serve --config {output}")
 
 
@@ -173,13 +174,3 @@ def _check(text: str) -> None:
         except ConfigError as error:
             told = str(error).replace(f"{file}:", "the file would not be valid, line ")
             raise click.ClickException(told) from error
-
-
-def _write(output: Path, text: str, force: bool) -> None:
-    """For this user alone: it may hold a token."""
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if force else os.O_EXCL)
-    try:
-        with os.fdopen(os.open(output, flags, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
