@@ -152,7 +152,9 @@ def assemble(
         sharing=sharing,
         tenants=TenantsDirectory(events, publisher.refresh),
         key_sets=KeySets(events, publisher.refresh),
-        limits=WorkerLimits(state_files, events, lambda: len(workers.all)),
+        limits=WorkerLimits(
+            state_files, events, lambda: len(workers.all), leased=sharing is not None
+        ),
         usage=Usage(state_files),
         membership=membership,
         members_publisher=MembersPublisher(membership, publisher.refresh, events),
@@ -210,6 +212,7 @@ class _Connections:
             publisher.followers.append(Advice(others, parts.checks, parts.outliers).configure)
             parts.sharing.endpoints.follow = parts.api_endpoints.follow
             parts.sharing.share_challenges(parts.fetched)
+            parts.workers.before_lend = parts.sharing.limits(parts.limits.owner).before_lend
             elsewhere = parts.sharing.scaling(
                 parts.store,
                 parts.scaling.leads,

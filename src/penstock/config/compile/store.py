@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import unquote
 
 from penstock.config.compile.certificates import check_authorities, check_certificate
@@ -39,6 +39,7 @@ class StoreSettings:
     ca_file: str = ""
     certificate: str = ""
     key: str = ""
+    limits_when_gone: Literal["share", "refuse"] = "share"
     secrets: tuple[str, ...] = field(default=(), repr=False)  # the first encrypts, all decrypt
 
     @property
@@ -84,6 +85,7 @@ def compile_store(store: Store | None, findings: Findings) -> StoreSettings | No
         ca_file=files["ca_file"],
         certificate=files["certificate"],
         key=files["key"],
+        limits_when_gone=store.limits_when_gone,
         secrets=secrets,
     )
 

@@ -1,6 +1,6 @@
 """The document's part about the store that several balancers share."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import SecretStr
 
@@ -28,6 +28,12 @@ class Store(Section):
     )
     certificate: str | None = setting(None, "A client's certificate, for servers that ask for one.")
     key: str | None = setting(None, "Its private key. Default: in the same file.")
+    limits_when_gone: Literal["share", "refuse"] = setting(
+        "share",
+        "What limits and budgets give out while the store is gone, or says nothing for 5 ms, after "
+        "what this balancer holds of them: its share, which is what there was by the number of "
+        "balancers seen last, or nothing (429).",
+    )
     secrets_key_file: str | None = setting(
         None,
         "A file with a secret, the same for all balancers, under which private keys and the like "

@@ -19,9 +19,11 @@ from penstock.control.events import Events
 from penstock.control.replicas.endpoint_words import EndpointWords
 from penstock.control.replicas.load_sharing import CHANNEL, LoadSharing, to
 from penstock.control.replicas.operator_words import OperatorWords
+from penstock.control.replicas.shared_limits import SharedLimits
 from penstock.control.replicas.shared_scaling import SharedScaling
 from penstock.control.replicas.words import Words
 from penstock.control.store.store import Store
+from penstock.core.limits.owner import Owner
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.memory import Board
 
@@ -44,6 +46,7 @@ class Sharing:
         self._background = BackgroundTasks(events)
         self.endpoints = EndpointWords(store, self._background, events)
         self._scaling: SharedScaling | None = None
+        self._limits: SharedLimits | None = None
         self._challenges = Words(store, "challenges/", events)
 
     def configure(self, snapshot: Snapshot) -> None:
@@ -81,12 +84,22 @@ class Sharing:
         )
         return self._scaling
 
+    def limits(self, owner: Owner) -> SharedLimits:
+        """What workers borrow of is leased from the store; ``run`` keeps it so."""
+        when_gone = self._store.settings.limits_when_gone
+        self._limits = SharedLimits(
+            self._store, self.me, owner, lambda: len(self.loads.others), when_gone
+        )
+        return self._limits
+
     async def run(self) -> None:
         """Until cancelled."""
         connected = asyncio.create_task(self._store.run())
         self._background.keep("what operators said", self.operators.words.run)
         self._background.keep("endpoints of the API", self.endpoints.words.run)
         self._background.keep("tokens of authorities", self._challenges.run)
+        if self._limits is not None:
+            self._background.keep("limits over balancers", self._limits.run)
         if self._scaling is not None:
             self._background.keep("what the leader started", self._scaling.words.run)
         try:

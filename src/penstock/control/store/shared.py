@@ -120,6 +120,15 @@ class SharedStore(Store):
     async def release(self, name: str, holder: str) -> None:
         await self._script(scripts.RELEASE, self._lease_key(name), holder)
 
+    def is_connected(self) -> bool:
+        """Whether it answers, as far as is known."""
+        return self.feed.connected
+
+    async def of_limit(self, script: str, name: str, *arguments: object) -> list[str]:
+        """Run a script on the key of a limit, whose answer is texts. Raises StoreError."""
+        found = await self._script(script, f"{self._prefix}{{limit:{name}}}", *arguments)
+        return [_text(each) for each in (found if isinstance(found, list) else [found])]
+
     def watch(self, prefix: str) -> Watch:
         watcher = _SharedWatcher(prefix, self._forget)
         self._watchers.add(watcher)

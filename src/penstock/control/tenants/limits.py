@@ -39,14 +39,16 @@ class WorkerLimits:
         workers: Callable[[], int],
         clock: Callable[[], float] = monotonic,
         wall_clock: Callable[[], float] = time,
+        *,
+        leased: bool = False,
     ) -> None:
-        """``workers``: how many there are."""
+        """``workers``: how many there are. ``leased``: rates and budgets are, from a store."""
         self._files = files
         self._events = events
         self._workers = workers
         self._clock = clock
         self._wall_clock = wall_clock
-        self._owner = Owner()
+        self.owner = Owner(leased)
         self._budgets: dict[str, BudgetTable] = {}
         self._saved: dict[str, SavedBudget] | None = None  # as it was read, or written last
         self._refused: dict[str, int] = {}
@@ -56,8 +58,8 @@ class WorkerLimits:
     def configure(self, snapshot: Snapshot) -> None:
         """Own the limits of the snapshot that runs."""
         limits = limits_in(snapshot)
-        self._owner.borrowers = max(self._workers(), 1)
-        self._owner.configure(limits)
+        self.owner.borrowers = max(self._workers(), 1)
+        self.owner.configure(limits)
         names = {limit.name for limit in limits}
         self._refused = {name: count for name, count in self._refused.items() if name in names}
         self._restore([limit for limit in limits if limit.budget])
@@ -68,7 +70,7 @@ class WorkerLimits:
         told: list[_Told] = []
         for each in msgspec.convert(asked, list[_Asked]):
             limit, subject = each[:2]
-            lent = self._owner.lend(Asked(*each), worker, now, wall_s)
+            lent = self.owner.lend(Asked(*each), worker, now, wall_s)
             if lent is None:
                 told.append([limit, subject, 0.0, 0.0, 0.0, 0.0, 0.0])
                 continue
@@ -79,7 +81,7 @@ class WorkerLimits:
 
     def forget(self, worker: int) -> None:
         """Its process ended."""
-        self._owner.forget(worker, self._clock())
+        self.owner.forget(worker, self._clock())
 
     def note_refused(self, refused: dict[str, int]) -> None:
         """A worker tells of requests that it refused, by limit."""
@@ -88,8 +90,8 @@ class WorkerLimits:
 
     def views(self) -> tuple[LimitView, ...]:
         """Of the limits of which there is anything to tell."""
-        overflowed = self._owner.overflowed()
-        beyond = self._owner.beyond
+        overflowed = self.owner.overflowed()
+        beyond = self.owner.beyond
         names = sorted({*self._refused, *overflowed, *beyond})
         return tuple(
             LimitView(
@@ -129,7 +131,7 @@ class WorkerLimits:
             self._saved = self._files.read(_FILE, _VERSION, dict[str, SavedBudget]) or {}
         found: dict[str, BudgetTable] = {}
         for limit in budgets:
-            table = self._owner.allowances(limit.name)
+            table = self.owner.allowances(limit.name)
             if not isinstance(table, BudgetTable):
                 continue
             found[limit.name] = table

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -22,7 +22,10 @@ _READ_BYTES: Final = 65536
 _OF_LIMITS: Final = ("lend", "usage")
 
 
-def _nothing(index: int, message: dict[str, object]) -> dict[str, object] | None:
+Told = dict[str, object] | Awaitable[dict[str, object]] | None  # to a worker
+
+
+def _nothing(index: int, message: dict[str, object]) -> Told:
     """Is answered."""
     return None
 
@@ -47,7 +50,7 @@ class WorkerProcess:
         first: int = 0,
         wakers: Sequence[int] = (),
         on_notice: Callable[[int, dict[str, str]], None] = lambda index, notice: None,
-        on_told: Callable[[int, dict[str, object]], dict[str, object] | None] = _nothing,
+        on_told: Callable[[int, dict[str, object]], Told] = _nothing,
     ) -> None:
         """``on_notice`` is called with the worker's index and what it wants logged, ``on_told``
         with what it tells or asks of limits, which it returns the answer to; ``first`` is the index
@@ -233,7 +236,8 @@ class WorkerProcess:
             refusal = SnapshotRefused(str(message.get("reason", "no reason given")))
             _resolve(answer, lambda future: future.set_exception(refusal))
 
-    async def _tell(self, message: dict[str, object]) -> None:
+    async def _tell(self, told: dict[str, object] | Awaitable[dict[str, object]]) -> None:
+        message = told if isinstance(told, dict) else await told
         with suppress(WorkerGoneError):
             await self.send(message)
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from time import monotonic, time
 from typing import Final, Literal, cast
@@ -12,6 +12,7 @@ from penstock.control.events import Events
 from penstock.control.workers.process import (
     WORKER_COMMAND,
     SnapshotRefused,
+    Told,
     WorkerGoneError,
     WorkerProcess,
 )
@@ -104,6 +105,7 @@ class Workers:
         # A worker misses a model in a pool; True: or passed on what may change which there are.
         self.on_models_missed: Callable[[str, bool], None] | None = None
         # A worker asks for of what limits allow, and tells what tenants used; it ended.
+        self.before_lend: Callable[[Sequence[Sequence[object]]], Awaitable[None] | None] = _at_once
         self.on_lend: Callable[[int, Sequence[Sequence[object]]], list[list[object]]] = _lend_none
         self.on_usage: Callable[[Sequence[Sequence[object]]], None] = lambda rows: None
         self.on_refused: Callable[[dict[str, int]], None] = lambda refused: None
@@ -333,12 +335,21 @@ class Workers:
         pool = f", pool {notice['pool']}" if "pool" in notice else ""
         self._events.warning(kind, f"worker {index}{pool}: {message}", **fields)
 
-    def _on_told(self, index: int, message: dict[str, object]) -> dict[str, object] | None:
+    def _on_told(self, index: int, message: dict[str, object]) -> Told:
         if message["kind"] == "usage":
             self.on_usage(cast(list[list[object]], message["rows"]))
             self.on_refused(cast(dict[str, int], message["refused"]))
             return None
         asked = cast(list[list[object]], message["asked"])
+        waiting = self.before_lend(asked)
+        if waiting is not None:
+            return self._lend_after(waiting, index, asked)
+        return {"kind": "lent", "lent": self.on_lend(index, asked)}
+
+    async def _lend_after(
+        self, waiting: Awaitable[None], index: int, asked: Sequence[Sequence[object]]
+    ) -> dict[str, object]:
+        await waiting
         return {"kind": "lent", "lent": self.on_lend(index, asked)}
 
     async def _catch_up(self, process: WorkerProcess) -> None:
@@ -410,6 +421,10 @@ class Workers:
 
 def _eventfd() -> int:
     return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+
+def _at_once(asked: Sequence[Sequence[object]]) -> None:
+    """Nothing is to be waited for."""
 
 
 def _lend_none(index: int, asked: Sequence[Sequence[object]]) -> list[list[object]]:

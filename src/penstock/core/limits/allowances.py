@@ -28,6 +28,10 @@ class Allowances:
         """How much may be taken at once now; below 0 after more was spent than there was."""
         raise NotImplementedError
 
+    def remaining(self, subject: str, now: float) -> float:
+        """How much there is in all, wherever it lies."""
+        return self.left(subject, now)
+
     def spend(self, subject: str, cost: float, now: float) -> None:
         """Take it although it may be more than there is: what follows waits the longer."""
         raise NotImplementedError

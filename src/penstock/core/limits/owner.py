@@ -9,6 +9,7 @@ from typing import Final
 
 from penstock.core.limits.allowances import Allowances
 from penstock.core.limits.budgets import BudgetTable
+from penstock.core.limits.leased import LeasedTable
 from penstock.core.limits.places import PlaceTable
 from penstock.core.limits.rates import RateTable
 from penstock.core.limits.windows import PERIODS_S
@@ -60,9 +61,12 @@ class Lent:
 
 
 class Owner:
-    """Of all limits. ``borrowers`` is how many there are."""
+    """Of all limits. ``borrowers`` is how many there are. ``leased``: rates and budgets are leased
+    themselves, from a store that others lease of too."""
 
-    def __init__(self) -> None:
+    def __init__(self, leased: bool = False) -> None:
+        self._leased: bool = leased
+        self._leases: dict[str, LeasedTable] = {}
         self.borrowers: int = 1
         self._limits: dict[str, Limit] = {}
         self._allowances: dict[str, Allowances] = {}
@@ -77,15 +81,31 @@ class Owner:
         for limit in limits:
             known = self._allowances.get(limit.name)
             if known is None or self._limits[limit.name] != limit:
-                known = allowances_of(limit, share)
+                known = self._made(limit, known, share)
             allowances[limit.name] = known
         self.beyond = {name: over for name, over in self.beyond.items() if name in allowances}
         self._limits = {limit.name: limit for limit in limits}
         self._allowances = allowances
+        self._leases = {}
+        for name, table in allowances.items():
+            if isinstance(table, LeasedTable):
+                self._leases[name] = table
+
+    def _made(self, limit: Limit, before: Allowances | None, share: float) -> Allowances:
+        if not self._leased or limit.counts == "concurrent":
+            return allowances_of(limit, share)
+        made = LeasedTable(limit)
+        if isinstance(before, LeasedTable):
+            made.succeed(before)
+        return made
 
     def allowances(self, limit: str) -> Allowances | None:
         """Of that limit, if there is one of that name."""
         return self._allowances.get(limit)
+
+    def leased(self) -> dict[str, LeasedTable]:
+        """Those that are, by limit."""
+        return self._leases
 
     def overflowed(self) -> dict[str, int]:
         """How often subjects had no place of their own, by limit."""
@@ -105,14 +125,14 @@ class Owner:
         if asked.back > 0.0:
             allowances.give_back(subject, asked.back, at)
         if asked.owed > 0.0:
-            over = asked.owed - max(allowances.left(subject, at), 0.0)
+            over = asked.owed - max(allowances.remaining(subject, at), 0.0)
             if over > 0.0:
                 self.beyond[asked.limit] = self.beyond.get(asked.limit, 0.0) + over
             allowances.spend(subject, asked.owed, at)
         lent = self._lend(limit, allowances, asked, now, at)
         if limit.counts == "concurrent":
             self._note_places(asked, lent, borrower)
-        lent.left = max(allowances.left(subject, at), 0.0)
+        lent.left = max(allowances.remaining(subject, at), 0.0)
         lent.whole_s = allowances.whole_s(subject, at)
         return lent
 

@@ -1,0 +1,396 @@
+"""Limits and budgets over several balancers: the supervisor leases slices of them from the store.
+
+Its workers borrow of what it holds (``core/limits/owner.py``). No request waits longer than
+``PATIENCE_S`` for the store; where it says nothing by then, or is gone, this balancer gives out
+what it holds, and then its share, or nothing.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import blake2b
+from time import monotonic, time
+from typing import Final, Literal, Protocol
+
+from penstock.control.store.limit_scripts import BUDGET, RATE, SINCE
+from penstock.control.store.store import StoreError
+from penstock.core.limits.allowances import NEVER
+from penstock.core.limits.leased import Lease, LeasedTable
+from penstock.core.limits.owner import WHOLE, Owner
+from penstock.core.limits.rates import RateTable
+
+PATIENCE_S: Final = 0.005
+LEASE_S: Final = 10.0  # by then a dead balancer's slice of a budget is free
+_RENEW_S: Final = 3.0
+_TELL_S: Final = 1.0  # what was spent, at least so often
+_TICK_S: Final = 0.25
+_IDLE_S: Final = 1.0  # a slice that nobody used goes back
+_FORGOTTEN_S: Final = 5.0  # a rate that nobody used
+_AGAIN_S: Final = 0.05  # between two questions ahead of need
+_REFUSED_S: Final = 0.2  # so long a refusal is believed, at most
+_OTHERS_S: Final = 1.0  # by then slices that others do not use are back
+_RENEWED_BELOW: Final = 0.25  # of a slice
+_LEAST_SLICES: Final = 64  # of a budget, where no more is needed
+_AHEAD: Final = 4.0  # times what is needed of it
+_RATE_AHEAD_S: Final = 1.0  # of a rate
+_KEPT_MS: Final = 86_400_000  # after a budget's window
+_AT_ONCE: Final = 8  # questions
+_STALE_AT_ONCE: Final = 256  # that are told again in a tick
+_MOST_BALANCERS: Final = 256  # in an answer
+_STAYED_S: Final = 3.0  # a store that is lost makes the others silent first
+_Answer = list[str]
+_Asked = Sequence[object]
+
+
+class LimitStore(Protocol):
+    """What is needed of the shared store."""
+
+    def is_connected(self) -> bool:
+        """Whether it answers, as far as is known."""
+
+    async def of_limit(self, script: str, name: str, *arguments: object) -> list[str]:
+        """Run it on the key of that limit. Raises StoreError."""
+
+
+class SharedLimits:
+    """``before_lend`` what workers ask for, and ``run``. ``others`` are the balancers heard now."""
+
+    def __init__(
+        self,
+        store: LimitStore,
+        me: str,
+        owner: Owner,
+        others: Callable[[], int],
+        when_gone: Literal["share", "refuse"] = "share",
+        clock: Callable[[], float] = monotonic,
+        wall_clock: Callable[[], float] = time,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._store = store
+        self._me = me
+        self._owner = owner
+        self._others = others
+        self._when_gone = when_gone
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._patience_s = patience_s
+        self._asking: dict[Lease, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._shares: dict[str, RateTable] = {}  # of rates, while the store is gone
+        self._since = ""  # the store knows what it knows
+        self._seen = (1, 0.0)  # balancers, and when so many were there last
+        self.waited = 0  # times that the store said nothing in time
+
+    # --- what workers ask for ---------------------------------------------------------------
+
+    def before_lend(self, asked: Sequence[_Asked]) -> Awaitable[None] | None:
+        """See to it that there is what they ask for; None: there is nothing to wait for."""
+        tables = self._owner.leased()
+        if not tables:
+            return None
+        now = self._clock()
+        lacking: list[tuple[LeasedTable, Lease, float, float]] = []
+        for each in asked:
+            table = tables.get(str(each[0]))
+            if table is None:
+                continue
+            need, least, back, owed = (float(str(value)) for value in each[2:6])
+            lease = table.lease(str(each[1]), self._at(table))
+            lease.used_at = now
+            there = lease.held + back - owed
+            if there < least:
+                if now < lease.ask_at and least >= lease.refused > 0.0:
+                    continue
+                lacking.append((table, lease, need - there, least - there))
+            elif there - need < lease.slice * _RENEWED_BELOW and now >= lease.ask_at:
+                lease.ask_at = now + _AGAIN_S
+                lease.ahead = True
+                if self._store.is_connected():
+                    self._ask(table, lease)
+        return self._answered(lacking, now) if lacking else None
+
+    async def _answered(
+        self, lacking: list[tuple[LeasedTable, Lease, float, float]], began: float
+    ) -> None:
+        asking: list[asyncio.Task[None]] = []
+        if self._store.is_connected():
+            for table, lease, need, least in lacking:
+                lease.need += need
+                lease.least = min(lease.least, least) if lease.least > 0.0 else least
+                lease.ahead = True
+                asking.append(self._ask(table, lease))
+            await asyncio.wait(asking, timeout=self._patience_s)
+        for at, (table, lease, need, least) in enumerate(lacking):
+            if asking and asking[at].done() and lease.answered_at >= began:
+                continue
+            self.waited += 1
+            lease.may_at = self._at(table) + _OTHERS_S
+            if self._when_gone == "share":
+                self._give_share(table, lease, need, least)
+
+    def _give_share(self, table: LeasedTable, lease: Lease, need: float, least: float) -> None:
+        """Of a rate it flows back; of a budget it is one share of what was left."""
+        whole = table.limit.counts in WHOLE
+        count = self.balancers()
+        if table.budget:
+            if not lease.shared:
+                lease.shared = True
+                share = max(lease.left, 0.0) / count
+                lease.left -= share
+                lease.held += float(int(share)) if whole else share
+            return
+        share_of = self._share_of(table, count)
+        now = self._clock()
+        there = share_of.left(lease.subject, now)
+        amount = min(need, float(int(there + 1e-6)) if whole else there)
+        lease.may_at = now + share_of.wait_s(lease.subject, least, now)
+        if amount >= least:
+            share_of.spend(lease.subject, amount, now)
+            lease.held += amount
+
+    def _share_of(self, table: LeasedTable, count: int) -> RateTable:
+        limit = table.limit
+        found = self._shares.get(limit.name)
+        amount = table.amount / count
+        if found is None or found.amount != amount:
+            burst = table.burst / count
+            burst = max(burst, 1.0) if limit.counts in WHOLE else burst
+            period_s = table.each_s * table.amount
+            found = self._shares[limit.name] = RateTable(amount, period_s, burst)
+        return found
+
+    # --- the store --------------------------------------------------------------------------
+
+    def _ask(self, table: LeasedTable, lease: Lease) -> asyncio.Task[None]:
+        asking = self._asking.get(lease)
+        if asking is None:
+            asking = self._asking[lease] = asyncio.create_task(self._settle(table, lease))
+            asking.add_done_callback(lambda _: self._asking.pop(lease, None))
+        return asking
+
+    async def _settle(self, table: LeasedTable, lease: Lease) -> None:
+        """Tell what was spent, and lease what is needed, until nothing more is."""
+        async with self._slots:
+            while True:
+                try:
+                    if table.budget:
+                        await self._settle_budget(table, lease)
+                    else:
+                        await self._settle_rate(table, lease)
+                except StoreError:
+                    lease.need = lease.least = 0.0
+                    return
+                if lease.need <= 0.0:
+                    return
+
+    async def _settle_budget(self, table: LeasedTable, lease: Lease) -> None:
+        asked_at = self._clock()
+        held = lease.held = max(lease.held, 0.0)  # what is beyond it is among what was spent
+        need, least, ahead = _wanted(lease)
+        told, found = lease.spent, lease.found
+        left_s = table.whole_s(lease.subject, self._wall_clock())
+        expiry_ms = 0 if left_s == NEVER else round(left_s * 1000.0) + _KEPT_MS
+        pairs: list[object] = []
+        for name, spent in lease.others.items():
+            pairs += [name, repr(spent)]
+        most = max(_AHEAD * need, table.amount / _LEAST_SLICES)
+        lease.asked_at = asked_at
+        answer = await self._store.of_limit(
+            BUDGET,
+            _name(table, lease),
+            *(self._me, lease.known, secrets.token_hex(4), repr(table.amount)),
+            *(repr(told) if found else "", repr(held), repr(need), repr(least), int(ahead)),
+            *(self.balancers(), repr(most), int(table.limit.counts in WHOLE)),
+            *(round(LEASE_S * 1000), expiry_ms, *pairs),
+        )
+        amount, left, out, own = _numbers(answer[1:5], 4)
+        names, spent_by = answer[5::2], _numbers(answer[6::2], len(answer[5::2]))
+        if len(names) > _MOST_BALANCERS:
+            raise StoreError("a budget has been spent by more balancers than there can be")
+        lease.others = dict(zip(names, spent_by, strict=True))
+        if not found:
+            lease.spent += own
+            told = own
+            lease.found = True
+        lease.told = told
+        self._take(lease, answer[0], amount, asked_at + LEASE_S)
+        wait_s = left_s if out <= 0.0 else min(left_s, _OTHERS_S)
+        self._note(lease, amount, left, least, wait_s, self._wall_clock())
+
+    async def _settle_rate(self, table: LeasedTable, lease: Lease) -> None:
+        now = lease.asked_at = self._clock()
+        shares = self._shares.get(table.limit.name)
+        if shares is not None:
+            given = shares.burst - shares.left(lease.subject, now)
+            lease.owed += given
+            shares.give_back(lease.subject, given, now)
+        if lease.held < 0.0:
+            lease.owed -= lease.held
+            lease.held = 0.0
+        need, least, ahead = _wanted(lease)
+        back, lease.back = lease.back, 0.0
+        owed, lease.owed = lease.owed, 0.0
+        answer = await self._store.of_limit(
+            RATE,
+            _name(table, lease),
+            *(lease.known, secrets.token_hex(4), repr(lease.whole_ms), repr(table.each_s * 1000)),
+            *(repr(table.burst), repr(back), repr(owed), repr(need), repr(least), int(ahead)),
+            *(self.balancers(), repr(max(table.amount, _RATE_AHEAD_S / table.each_s))),
+            int(table.limit.counts in WHOLE),
+        )
+        amount, left, wait_ms, lease.whole_ms, whole_ms = _numbers(answer[1:6], 5)
+        keeps_s = min(max(amount * table.each_s, 2 * _TICK_S), LEASE_S)
+        self._take(lease, answer[0], amount, now + keeps_s)
+        lease.whole_at = now + whole_ms / 1000.0
+        self._note(lease, amount, left, least, wait_ms / 1000.0, now)
+
+    def _take(self, lease: Lease, known: str, amount: float, until: float) -> None:
+        lease.known = known
+        lease.held += amount
+        if amount > 0.0:
+            lease.slice = amount
+        lease.until = max(lease.until, until)
+        lease.shared = lease.stale = False
+        lease.answered_at = self._clock()
+
+    def _note(
+        self, lease: Lease, amount: float, left: float, least: float, wait_s: float, at: float
+    ) -> None:
+        """How much is left, and of a refusal how long it holds. ``at``: on the table's clock."""
+        lease.left = max(left, 0.0)
+        lease.refused = 0.0
+        now = self._clock()
+        if least > 0.0 and amount < least:
+            lease.refused = least
+            lease.may_at = at + wait_s
+            lease.ask_at = now + min(wait_s, _REFUSED_S)
+
+    # --- now and then -----------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled; then what is held goes back."""
+        try:
+            while True:
+                await asyncio.sleep(_TICK_S)
+                await self._look_for_a_flush()
+                self.sweep()
+        finally:
+            await self._all_back()
+
+    async def _look_for_a_flush(self) -> None:
+        if not self._store.is_connected():
+            return
+        try:
+            (since,) = await self._store.of_limit(SINCE, "since", secrets.token_hex(4))
+        except (StoreError, ValueError):
+            return
+        if since != self._since:
+            self._mark_stale()
+        self._since = since
+
+    def _mark_stale(self) -> None:
+        for table in self._owner.leased().values():
+            for lease in table.leases.values():
+                lease.stale = True
+
+    def sweep(self) -> None:
+        """Tell what was spent, renew what is used, give back what is not."""
+        now = self._clock()
+        self.balancers()
+        connected = self._store.is_connected()
+        stale = 0
+        tables = self._owner.leased()
+        for table in tables.values():
+            at = self._at(table)
+            table.turn(at)
+            for lease in list(table.leases.values()):
+                self._lay_down(table, lease, now)
+                if not connected or lease in self._asking:
+                    continue
+                if lease.stale and stale < _STALE_AT_ONCE:
+                    stale += 1
+                    self._ask(table, lease)
+                elif self._is_due(table, lease, now):
+                    self._ask(table, lease)
+                elif not table.budget and self._is_forgotten(lease, now, at):
+                    del table.leases[lease.subject]
+        self._shares = {name: each for name, each in self._shares.items() if name in tables}
+
+    def _lay_down(self, table: LeasedTable, lease: Lease, now: float) -> None:
+        """What is held too long is the store's again."""
+        if lease.held <= 0.0:
+            return
+        if table.budget:
+            if now >= lease.until and not lease.shared:
+                lease.held = 0.0
+            elif now - lease.used_at > _IDLE_S and lease.until > 0.0 and not lease.shared:
+                lease.held = 0.0
+                lease.asked_at = -1e9  # it is to be told
+        elif now >= lease.until:
+            lease.back += lease.held
+            lease.held = 0.0
+
+    def _is_due(self, table: LeasedTable, lease: Lease, now: float) -> bool:
+        if not table.budget:
+            return lease.back > 0.0 or lease.owed > 0.0 or lease.held < 0.0
+        since_s = now - lease.asked_at
+        changed = lease.spent != lease.told or lease.shared
+        return (changed and since_s > _TELL_S) or (
+            since_s > _RENEW_S and (lease.held > 0.0 or lease.asked_at < 0.0) and lease.found
+        )
+
+    def _is_forgotten(self, lease: Lease, now: float, at: float) -> bool:
+        return now - lease.used_at > _FORGOTTEN_S and lease.whole_at <= at and lease.held <= 0.0
+
+    async def _all_back(self) -> None:
+        tasks = []
+        if self._store.is_connected():
+            for table in self._owner.leased().values():
+                for lease in table.leases.values():
+                    if lease.held <= 0.0 and lease.spent == lease.told:
+                        continue
+                    if not table.budget:
+                        lease.back += lease.held
+                    lease.held = 0.0
+                    tasks.append(self._ask(table, lease))
+        tasks += list(self._asking.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=_IDLE_S)
+
+    def balancers(self) -> int:
+        """This one and the others, as they were seen last while the store was there."""
+        count, at = self._seen
+        now = self._clock()
+        heard = self._others() + 1
+        if heard >= count or (self._store.is_connected() and now - at > _STAYED_S):
+            self._seen = (heard, now)
+        return self._seen[0]
+
+    def _at(self, table: LeasedTable) -> float:
+        return self._wall_clock() if table.budget else self._clock()
+
+
+def _wanted(lease: Lease) -> tuple[float, float, bool]:
+    wanted = (lease.need, lease.least, lease.ahead)
+    lease.need = lease.least = 0.0
+    lease.ahead = False
+    return wanted
+
+
+def _name(table: LeasedTable, lease: Lease) -> str:
+    """Subjects are addresses, users and the like: nobody is to read them there."""
+    limit = table.limit
+    text = "\0".join((limit.name, limit.counts, limit.per, lease.subject))
+    digest = blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    return f"{digest}.{lease.start:.0f}" if table.budget else digest
+
+
+def _numbers(told: Sequence[str], count: int) -> list[float]:
+    """Raises StoreError for what is none."""
+    try:
+        found = [float(each) for each in told]
+    except ValueError:
+        found = []
+    if len(found) != count or not all(-1e18 < each < 1e18 for each in found):
+        raise StoreError("what the store tells of a limit is none of ours")
+    return found
