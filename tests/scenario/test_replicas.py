@@ -272,3 +272,34 @@ def chat_answer(request: Recorded) -> Answer:
 def told(balancer: Balancer) -> int:
     found: int = balancer.status()["store"]["prefixes"]
     return found
+
+
+def test_a_budget_holds_over_both(tmp_path: Path, server: StoreServer) -> None:
+    """Refused where the store is slow: then no more than the budget passes on any machine."""
+    key = "k" * 40
+    with ExitStack() as stack:
+        endpoint = stack.enter_context(HttpEndpoint())
+        budgets = {"requests": 30, "per": "ever"}
+        document = {
+            "store": {"url": server.url, "limits_when_gone": "refuse"},
+            "endpoints": [endpoint.name],
+            "tenants": {"a": {"keys": {"b": {"key": key}}, "budgets": budgets}},
+        }
+        both = pair(stack, tmp_path, document)
+        passed = 0
+
+        def asked() -> int:
+            found = 0
+            for balancer in both:
+                client = balancer.connect()
+                found += client.get("/", f"X-API-Key: {key}").status == 200
+                client.close()
+            return found
+
+        def spent() -> bool:
+            nonlocal passed
+            passed += asked()
+            return passed >= 30
+
+        wait_until(spent, "what one does not use goes to the other")
+        assert passed + sum(asked() for _ in range(5)) == 30

@@ -18,6 +18,7 @@ def store_metrics(store: StoreView | None) -> Iterator[Metric]:
     for name, meaning, value in (
         ("connects", "Times that the shared store was connected to.", store.connects),
         ("failures", "Calls that the shared store did not answer.", store.failed),
+        ("late", "Times that a limit went on without its answer.", store.late),
         ("dropped_messages", "Messages that it did not take in time.", store.dropped),
         ("sent_messages", "Messages to other balancers.", store.sent),
         ("sent_bytes", "Bytes of these.", store.sent_bytes),

@@ -182,7 +182,8 @@ class StoreView(msgspec.Struct, frozen=True):
     """The store that balancers share. ``dropped``: messages that it did not take in time.
 
     ``asked``: how often another balancer was asked for all it has; ``refused``: messages that no
-    balancer says; ``delay_ms``: what a message takes; ``prefixes``: entries of others' ledgers.
+    balancer says; ``delay_ms``: what a message takes; ``prefixes``: entries of others' ledgers;
+    ``late``: times that a limit went on without its answer.
     """
 
     where: str
@@ -202,6 +203,7 @@ class StoreView(msgspec.Struct, frozen=True):
     asked: int
     delay_ms: float
     prefixes: int
+    late: int = 0
 
 
 class ReloadView(msgspec.Struct, frozen=True):

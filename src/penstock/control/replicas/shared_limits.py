@@ -12,15 +12,18 @@ from hashlib import blake2b
 from time import monotonic, time
 from typing import Final, Literal, Protocol
 
+import msgspec
+
+from penstock.control.replicas.shares import BalancersSeen, Shares
 from penstock.control.store.limit_scripts import BUDGET, RATE, SINCE
 from penstock.control.store.store import StoreError
 from penstock.core.limits.allowances import NEVER
 from penstock.core.limits.leased import Lease, LeasedTable
 from penstock.core.limits.owner import WHOLE, Owner
-from penstock.core.limits.rates import RateTable
 
 PATIENCE_S: Final = 0.005
 LEASE_S: Final = 10.0  # by then a dead balancer's slice of a budget is free
+_MARGIN_S: Final = 0.5  # by which it ends earlier here
 _RENEW_S: Final = 3.0
 _TELL_S: Final = 1.0  # what was spent, at least so often
 _TICK_S: Final = 0.25
@@ -31,15 +34,14 @@ _REFUSED_S: Final = 0.2  # so long a refusal is believed, at most
 _OTHERS_S: Final = 1.0  # by then slices that others do not use are back
 _RENEWED_BELOW: Final = 0.25  # of a slice
 _LEAST_SLICES: Final = 64  # of a budget, where no more is needed
-_AHEAD: Final = 4.0  # times what is needed of it
+_AHEAD: Final = 4.0  # times what is needed
 _RATE_AHEAD_S: Final = 1.0  # of a rate
 _KEPT_MS: Final = 86_400_000  # after a budget's window
 _AT_ONCE: Final = 8  # questions
 _STALE_AT_ONCE: Final = 256  # that are told again in a tick
 _MOST_BALANCERS: Final = 256  # in an answer
-_STAYED_S: Final = 3.0  # a store that is lost makes the others silent first
-_Answer = list[str]
-_Asked = Sequence[object]
+_LONGEST_NAME: Final = 128
+_Asked = tuple[str, str, float, float, float, float, bool]
 
 
 class LimitStore(Protocol):
@@ -69,40 +71,43 @@ class SharedLimits:
         self._store = store
         self._me = me
         self._owner = owner
-        self._others = others
         self._when_gone = when_gone
         self._clock = clock
         self._wall_clock = wall_clock
         self._patience_s = patience_s
         self._asking: dict[Lease, asyncio.Task[None]] = {}
+        self._used: dict[Lease, LeasedTable] = {}  # of which something may be to be told
+        self._stale: list[tuple[LeasedTable, Lease]] = []  # the store may have forgotten them
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._shares: dict[str, RateTable] = {}  # of rates, while the store is gone
+        self._shares = Shares()
+        self._seq = 0  # of what is told of budgets
         self._since = ""  # the store knows what it knows
-        self._seen = (1, 0.0)  # balancers, and when so many were there last
-        self.waited = 0  # times that the store said nothing in time
+        self._seen = BalancersSeen(others)
+        self.late = 0  # times that the store said nothing in time
 
     # --- what workers ask for ---------------------------------------------------------------
 
-    def before_lend(self, asked: Sequence[_Asked]) -> Awaitable[None] | None:
+    def before_lend(self, asked: Sequence[Sequence[object]]) -> Awaitable[None] | None:
         """See to it that there is what they ask for; None: there is nothing to wait for."""
         tables = self._owner.leased()
         if not tables:
             return None
         now = self._clock()
         lacking: list[tuple[LeasedTable, Lease, float, float]] = []
-        for each in asked:
-            table = tables.get(str(each[0]))
+        for limit, subject, need, least, back, owed, ahead in msgspec.convert(asked, list[_Asked]):
+            table = tables.get(limit)
             if table is None:
                 continue
-            need, least, back, owed = (float(str(value)) for value in each[2:6])
-            lease = table.lease(str(each[1]), self._at(table))
-            lease.used_at = now
+            lease = table.lease(subject, self._at(table))
+            if ahead or least > 0.0:  # and does not only give back
+                lease.used_at = now
+            self._used[lease] = table
             there = lease.held + back - owed
             if there < least:
                 if now < lease.ask_at and least >= lease.refused > 0.0:
                     continue
                 lacking.append((table, lease, need - there, least - there))
-            elif there - need < lease.slice * _RENEWED_BELOW and now >= lease.ask_at:
+            elif ahead and there - need < lease.slice * _RENEWED_BELOW and now >= lease.ask_at:
                 lease.ask_at = now + _AGAIN_S
                 lease.ahead = True
                 if self._store.is_connected():
@@ -123,41 +128,11 @@ class SharedLimits:
         for at, (table, lease, need, least) in enumerate(lacking):
             if asking and asking[at].done() and lease.answered_at >= began:
                 continue
-            self.waited += 1
+            self.late += 1
             lease.may_at = self._at(table) + _OTHERS_S
             if self._when_gone == "share":
-                self._give_share(table, lease, need, least)
-
-    def _give_share(self, table: LeasedTable, lease: Lease, need: float, least: float) -> None:
-        """Of a rate it flows back; of a budget it is one share of what was left."""
-        whole = table.limit.counts in WHOLE
-        count = self.balancers()
-        if table.budget:
-            if not lease.shared:
-                lease.shared = True
-                share = max(lease.left, 0.0) / count
-                lease.left -= share
-                lease.held += float(int(share)) if whole else share
-            return
-        share_of = self._share_of(table, count)
-        now = self._clock()
-        there = share_of.left(lease.subject, now)
-        amount = min(need, float(int(there + 1e-6)) if whole else there)
-        lease.may_at = now + share_of.wait_s(lease.subject, least, now)
-        if amount >= least:
-            share_of.spend(lease.subject, amount, now)
-            lease.held += amount
-
-    def _share_of(self, table: LeasedTable, count: int) -> RateTable:
-        limit = table.limit
-        found = self._shares.get(limit.name)
-        amount = table.amount / count
-        if found is None or found.amount != amount:
-            burst = table.burst / count
-            burst = max(burst, 1.0) if limit.counts in WHOLE else burst
-            period_s = table.each_s * table.amount
-            found = self._shares[limit.name] = RateTable(amount, period_s, burst)
-        return found
+                now = self._clock()
+                self._shares.give(table, lease, need, least, self.balancers(), now)
 
     # --- the store --------------------------------------------------------------------------
 
@@ -195,17 +170,18 @@ class SharedLimits:
             pairs += [name, repr(spent)]
         most = max(_AHEAD * need, table.amount / _LEAST_SLICES)
         lease.asked_at = asked_at
+        self._seq += 1
         answer = await self._store.of_limit(
             BUDGET,
             _name(table, lease),
             *(self._me, lease.known, secrets.token_hex(4), repr(table.amount)),
             *(repr(told) if found else "", repr(held), repr(need), repr(least), int(ahead)),
             *(self.balancers(), repr(most), int(table.limit.counts in WHOLE)),
-            *(round(LEASE_S * 1000), expiry_ms, *pairs),
+            *(round(LEASE_S * 1000), expiry_ms, self._seq, *pairs),
         )
         amount, left, out, own = _numbers(answer[1:5], 4)
         names, spent_by = answer[5::2], _numbers(answer[6::2], len(answer[5::2]))
-        if len(names) > _MOST_BALANCERS:
+        if len(names) > _MOST_BALANCERS or any(len(name) > _LONGEST_NAME for name in names):
             raise StoreError("a budget has been spent by more balancers than there can be")
         lease.others = dict(zip(names, spent_by, strict=True))
         if not found:
@@ -213,31 +189,30 @@ class SharedLimits:
             told = own
             lease.found = True
         lease.told = told
-        self._take(lease, answer[0], amount, asked_at + LEASE_S)
+        self._take(lease, answer[0], amount, asked_at + LEASE_S - _MARGIN_S)
         wait_s = left_s if out <= 0.0 else min(left_s, _OTHERS_S)
         self._note(lease, amount, left, least, wait_s, self._wall_clock())
 
     async def _settle_rate(self, table: LeasedTable, lease: Lease) -> None:
         now = lease.asked_at = self._clock()
-        shares = self._shares.get(table.limit.name)
-        if shares is not None:
-            given = shares.burst - shares.left(lease.subject, now)
-            lease.owed += given
-            shares.give_back(lease.subject, given, now)
+        given = self._shares.given(table, lease, now)
         if lease.held < 0.0:
             lease.owed -= lease.held
             lease.held = 0.0
         need, least, ahead = _wanted(lease)
-        back, lease.back = lease.back, 0.0
-        owed, lease.owed = lease.owed, 0.0
+        back, owed = lease.back, lease.owed
+        most = max(_AHEAD * need, _RATE_AHEAD_S / table.each_s)
         answer = await self._store.of_limit(
             RATE,
             _name(table, lease),
             *(lease.known, secrets.token_hex(4), repr(lease.whole_ms), repr(table.each_s * 1000)),
-            *(repr(table.burst), repr(back), repr(owed), repr(need), repr(least), int(ahead)),
-            *(self.balancers(), repr(max(table.amount, _RATE_AHEAD_S / table.each_s))),
-            int(table.limit.counts in WHOLE),
+            *(repr(table.burst), repr(back), repr(min(owed + given, table.burst))),
+            *(repr(need), repr(least), int(ahead), self.balancers()),
+            *(repr(most), int(table.limit.counts in WHOLE)),
         )
+        lease.back -= back
+        lease.owed -= owed
+        self._shares.settled(table, lease, given, now)
         amount, left, wait_ms, lease.whole_ms, whole_ms = _numbers(answer[1:6], 5)
         keeps_s = min(max(amount * table.each_s, 2 * _TICK_S), LEASE_S)
         self._take(lease, answer[0], amount, now + keeps_s)
@@ -250,7 +225,7 @@ class SharedLimits:
         if amount > 0.0:
             lease.slice = amount
         lease.until = max(lease.until, until)
-        lease.shared = lease.stale = False
+        lease.shared = False
         lease.answered_at = self._clock()
 
     def _note(
@@ -289,46 +264,54 @@ class SharedLimits:
         self._since = since
 
     def _mark_stale(self) -> None:
-        for table in self._owner.leased().values():
-            for lease in table.leases.values():
-                lease.stale = True
+        self._stale = [
+            (table, lease)
+            for table in self._owner.leased().values()
+            for lease in table.leases.values()
+        ]
 
     def sweep(self) -> None:
         """Tell what was spent, renew what is used, give back what is not."""
         now = self._clock()
         self.balancers()
         connected = self._store.is_connected()
-        stale = 0
-        tables = self._owner.leased()
-        for table in tables.values():
-            at = self._at(table)
-            table.turn(at)
-            for lease in list(table.leases.values()):
-                self._lay_down(table, lease, now)
-                if not connected or lease in self._asking:
-                    continue
-                if lease.stale and stale < _STALE_AT_ONCE:
-                    stale += 1
+        for lease, table in list(self._used.items()):
+            self._lay_down(table, lease, now)
+            if lease in self._asking:
+                continue
+            if self._is_due(table, lease, now):
+                if connected:
                     self._ask(table, lease)
-                elif self._is_due(table, lease, now):
-                    self._ask(table, lease)
-                elif not table.budget and self._is_forgotten(lease, now, at):
-                    del table.leases[lease.subject]
-        self._shares = {name: each for name, each in self._shares.items() if name in tables}
+            elif now - lease.used_at > _FORGOTTEN_S and lease.held <= 0.0:
+                self._forget(table, lease, now)
+        if connected:
+            for _ in range(min(len(self._stale), _STALE_AT_ONCE)):
+                self._ask(*self._stale.pop())
+        self._shares.keep(self._owner.leased())
+
+    def _forget(self, table: LeasedTable, lease: Lease, now: float) -> None:
+        """Nothing is to be told of it. What was spent of a budget may have to be told again."""
+        if table.budget:
+            del self._used[lease]
+        elif lease.whole_at <= now:
+            del self._used[lease]
+            if table.leases.get(lease.subject) is lease:
+                del table.leases[lease.subject]
 
     def _lay_down(self, table: LeasedTable, lease: Lease, now: float) -> None:
         """What is held too long is the store's again."""
         if lease.held <= 0.0:
             return
-        if table.budget:
-            if now >= lease.until and not lease.shared:
+        ended = now >= lease.until
+        idle = now - lease.used_at > _IDLE_S
+        if not table.budget:
+            if ended or idle:
+                lease.back += lease.held
                 lease.held = 0.0
-            elif now - lease.used_at > _IDLE_S and lease.until > 0.0 and not lease.shared:
-                lease.held = 0.0
-                lease.asked_at = -1e9  # it is to be told
-        elif now >= lease.until:
-            lease.back += lease.held
+        elif (ended or idle) and not lease.shared:
             lease.held = 0.0
+            if not ended:
+                lease.asked_at = -1e9  # it is to be told
 
     def _is_due(self, table: LeasedTable, lease: Lease, now: float) -> bool:
         if not table.budget:
@@ -339,32 +322,23 @@ class SharedLimits:
             since_s > _RENEW_S and (lease.held > 0.0 or lease.asked_at < 0.0) and lease.found
         )
 
-    def _is_forgotten(self, lease: Lease, now: float, at: float) -> bool:
-        return now - lease.used_at > _FORGOTTEN_S and lease.whole_at <= at and lease.held <= 0.0
-
     async def _all_back(self) -> None:
         tasks = []
         if self._store.is_connected():
-            for table in self._owner.leased().values():
-                for lease in table.leases.values():
-                    if lease.held <= 0.0 and lease.spent == lease.told:
-                        continue
-                    if not table.budget:
-                        lease.back += lease.held
-                    lease.held = 0.0
-                    tasks.append(self._ask(table, lease))
+            for lease, table in self._used.items():
+                if lease.held <= 0.0 and not self._is_due(table, lease, NEVER):
+                    continue
+                if not table.budget:
+                    lease.back += lease.held
+                lease.held = 0.0
+                tasks.append(self._ask(table, lease))
         tasks += list(self._asking.values())
         if tasks:
             await asyncio.wait(tasks, timeout=_IDLE_S)
 
     def balancers(self) -> int:
         """This one and the others, as they were seen last while the store was there."""
-        count, at = self._seen
-        now = self._clock()
-        heard = self._others() + 1
-        if heard >= count or (self._store.is_connected() and now - at > _STAYED_S):
-            self._seen = (heard, now)
-        return self._seen[0]
+        return self._seen.count(self._store.is_connected(), self._clock())
 
     def _at(self, table: LeasedTable) -> float:
         return self._wall_clock() if table.budget else self._clock()

@@ -132,6 +132,7 @@ class Sharing:
             asked=loads.others.asked,
             delay_ms=round(loads.delay_ms(), 2),
             prefixes=loads.others.prefixes.count,
+            late=self._limits.late if self._limits is not None else 0,
         )
 
 

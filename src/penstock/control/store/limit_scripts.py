@@ -1,9 +1,10 @@
 """Scripts that lease slices of a budget or a rate, and settle what was spent: each one key.
 
-A budget's key has of each balancer ``SPENT SLICE UNTIL``: what it has given out of slices before,
-what it holds, and until when (milliseconds of the server's clock). Both are told absolutely, so an
-answer that got lost does no harm. ``id`` tells a key from another that a flush put in its place:
-whoever finds another one writes back what it knew of all.
+A budget's key has of each balancer ``SPENT SLICE UNTIL SEQ``: what it has given out of slices
+before, what it holds, and until when (milliseconds of the server's clock). Both are told
+absolutely, so an answer that got lost does no harm; what comes after something newer is refused by
+its number. ``id`` tells a key from another that a flush put in its place: whoever finds another one
+writes back what it knew of all.
 """
 
 from typing import Final
@@ -24,7 +25,8 @@ local now = time[1] * 1000 + time[2] / 1000
 """
 
 # ARGV: me, known id, new id, amount, spent ('' where that is to be told), held, need, least, ahead,
-# balancers, most ahead, whole, lease (ms), expiry (ms; 0: none), names and spent of others.
+# balancers, most ahead, whole, lease (ms), expiry (ms; 0: none),
+# a number that goes up, names and spent of others.
 BUDGET: Final = (
     _LEND
     + """
@@ -40,10 +42,13 @@ local own = 0
 for at = 1, #all, 2 do
   local name = string.match(all[at], '^b:(.*)$')
   if name then
-    local used, slice, till = string.match(all[at + 1], '^(%S+) (%S+) (%S+)$')
+    local used, slice, till, seq = string.match(all[at + 1], '^(%S+) (%S+) (%S+) (%S+)$')
     count = count + 1
     if name == me then
       own = tonumber(used)
+      if tonumber(seq) > tonumber(ARGV[15]) then
+        return redis.error_reply('ERR a later one came before')
+      end
     else
       spent[name] = tonumber(used)
       if tonumber(till) > now then
@@ -55,10 +60,12 @@ for at = 1, #all, 2 do
   end
 end
 if id ~= ARGV[2] then
-  for at = 15, #ARGV, 2 do
+  for at = 16, #ARGV, 2 do
     local name, used = ARGV[at], tonumber(ARGV[at + 1])
     if name ~= me and used > (spent[name] or 0) then
-      if not spent[name] then redis.call('HSET', KEYS[1], 'b:' .. name, ARGV[at + 1] .. ' 0 0') end
+      if not spent[name] then
+        redis.call('HSET', KEYS[1], 'b:' .. name, ARGV[at + 1] .. ' 0 0 0')
+      end
       spent[name] = used
     end
   end
@@ -71,7 +78,7 @@ if count > 64 then
     redis.call('HDEL', KEYS[1], 'b:' .. name)
   end
   spent['-'] = sum
-  redis.call('HSET', KEYS[1], 'b:-', number(sum) .. ' 0 0')
+  redis.call('HSET', KEYS[1], 'b:-', number(sum) .. ' 0 0 0')
 end
 if ARGV[5] ~= '' then own = tonumber(ARGV[5]) end
 local left = tonumber(ARGV[4]) - own - out - tonumber(ARGV[6])
@@ -79,7 +86,7 @@ for _, used in pairs(spent) do left = left - used end
 local amount = lend(left, tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9] == '1',
   tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12] == '1')
 redis.call('HSET', KEYS[1], 'b:' .. me, number(own) .. ' ' .. number(ARGV[6] + amount) .. ' '
-  .. number(now + ARGV[13]))
+  .. number(now + ARGV[13]) .. ' ' .. ARGV[15])
 if ARGV[14] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[14]) end
 local told = {id, number(amount), number(left - amount), number(out), number(own)}
 for name, used in pairs(spent) do

@@ -38,7 +38,6 @@ class Lease:
     back: float = 0.0  # of a rate, to be given back
     owed: float = 0.0  # of a rate, given out beyond what was held
     shared: bool = False  # its share was given out since the store answered
-    stale: bool = False  # the store may have forgotten it
     known: str = ""  # by which the store's entry is told from another of that name
     whole_ms: float = 0.0  # of a rate, on the store's clock
 

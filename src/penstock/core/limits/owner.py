@@ -147,7 +147,9 @@ class Owner:
             need = left
         if need < asked.least or (asked.least > 0.0 and need <= 0.0):
             wait_s = allowances.wait_s(asked.subject, asked.least, at)
-            if self.borrowers > 1 and now - self._lent_at.get(asked.limit, -1e9) < _LENT_S:
+            if (self.borrowers > 1 or self._leased) and now - self._lent_at.get(
+                asked.limit, -1e9
+            ) < _LENT_S:
                 wait_s = min(wait_s, _LENT_S)
             return Lent(0.0, 0.0, wait_s)
         extra = max(left - need, 0.0) / (2 * self.borrowers) if asked.ahead else 0.0
@@ -161,7 +163,8 @@ class Owner:
         if extra > 0.0:
             self._lent_at[asked.limit] = now
         allowances.spend(asked.subject, amount, at)
-        longest = _ALONE_KEPT_S if self.borrowers == 1 else _MOST_KEPT_S
+        alone = self.borrowers == 1 and not self._leased
+        longest = _ALONE_KEPT_S if alone else _MOST_KEPT_S
         keeps_s = min(max(allowances.keeps_s(amount), _LEAST_KEPT_S), longest)
         return Lent(amount, keeps_s, 0.0)
 

@@ -55,17 +55,22 @@ class Path:
         self._store = store
         self.cut = False
         self.slow = False
-        self.asked = 0
+        self.said: list[tuple[str, str, tuple[object, ...]]] = []
 
     def is_connected(self) -> bool:
         return not self.cut
+
+    async def told_before(self, at: int) -> None:
+        """Say again what was said then: it lay in a connection that was given up."""
+        script, name, arguments = self.said[at]
+        await self._store.of_limit(script, name, *arguments)
 
     async def of_limit(self, script: str, name: str, *arguments: object) -> list[str]:
         if self.cut:
             raise StoreError("it is gone")
         if self.slow:
             await asyncio.sleep(3600.0)
-        self.asked += 1
+        self.said.append((script, name, arguments))
         return await self._store.of_limit(script, name, *arguments)
 
 
@@ -84,6 +89,7 @@ class Balancer:
         self.path = Path(store)
         self.clock = clock
         self.spec = spec
+        self.others = count - 1
         self.lending = WorkerLimits(
             StateFiles(None, Events()), Events(), lambda: 1, clock, clock, leased=True
         )
@@ -92,7 +98,7 @@ class Balancer:
             self.path,
             name,
             self.lending.owner,
-            lambda: count - 1,
+            lambda: self.others,
             when_gone,
             clock,
             clock,
@@ -158,7 +164,7 @@ def _number(told: object) -> float:
 
 @asynccontextmanager
 async def balancers(
-    server: StoreServer, spec: Limit, count: int = 4, **more: Any
+    server: StoreServer, spec: Limit, count: int = 4, names: str = "b", **more: Any
 ) -> AsyncIterator[list[Balancer]]:
     stores = [SharedStore(parse_url(server.url), Events()) for _ in range(count)]
     tasks = [asyncio.create_task(store.run()) for store in stores]
@@ -166,7 +172,7 @@ async def balancers(
         await store.keys("")  # waits until it is connected
     clock = Clock()
     made = [
-        Balancer(f"b{number}", store, clock, spec, count=count, **more)
+        Balancer(f"{names}{number}", store, clock, spec, count=count, **more)
         for number, store in enumerate(stores)
     ]
     try:
@@ -213,11 +219,11 @@ async def test_what_a_dead_balancer_held_is_there_when_its_lease_ends(server: St
         first = await other.take_all(1.0)
         assert first < 40, "what it holds beyond is not for others"
         (key,) = server.client.keys("penstock:main:v1:{limit:*")
-        spent, held, until = (float(each) for each in server.client.hget(key, "b:b0").split())
+        spent, held, until, _ = (float(each) for each in server.client.hget(key, "b:b0").split())
         assert (spent, until > 0.0) == (0.0, True), "it was told before it was given out"
         now_s, now_us = server.client.time()
         assert until - (now_s * 1000.0 + now_us / 1000.0) <= LEASE_S * 1000.0
-        server.client.hset(key, "b:b0", f"60 {held} 1")
+        server.client.hset(key, "b:b0", f"60 {held} 1 1")
         other.clock.now += 2.0
         assert first + await other.take_all(1.0) == 40
 
@@ -279,7 +285,7 @@ async def test_a_store_that_says_nothing_is_not_waited_for(server: StoreServer) 
         one.shared._patience_s = 0.005
         one.path.slow = True
         assert await one.take(1.0) is not None
-        assert one.shared.waited == 1
+        assert one.shared.late == 1
 
 
 async def test_a_budget_is_whole_in_a_new_window(server: StoreServer) -> None:
@@ -296,6 +302,45 @@ async def test_a_balancer_that_knows_nothing_goes_on_from_what_it_had_spent(
     async with balancers(server, budget(100.0), count=1) as (one,):
         assert await one.take(70.0) is not None
         await one.settled()
-    async with balancers(server, budget(100.0), count=1) as (again,):
+    async with balancers(server, budget(100.0), count=1, names="later") as (again,):
         assert await again.take(40.0) is None
         assert await again.take(30.0) is not None
+
+
+async def test_what_was_said_before_and_comes_late_changes_nothing(server: StoreServer) -> None:
+    async with balancers(server, budget(100.0), count=2, when_gone="refuse") as (one, two):
+        assert await one.take(30.0) is not None
+        assert await one.take(60.0) is not None
+        await one.settled()
+        with pytest.raises(StoreError, match="a later one"):
+            await one.path.told_before(0)
+        assert await two.take_all(1.0) == 10
+
+
+async def test_a_store_that_is_full_counts_as_gone(server: StoreServer) -> None:
+    async with balancers(server, budget(400.0)) as (one, *_):
+        server.client.config_set("maxmemory", 1)
+        try:
+            assert await one.take_all(1.0) == 100
+        finally:
+            server.client.config_set("maxmemory", 0)
+        await one.settled()
+        assert 100 + await one.take_all(1.0) == 400
+
+
+async def test_shares_are_of_the_balancers_that_were_there_before(server: StoreServer) -> None:
+    """A store that is lost makes the others silent, first of all."""
+    spec = Limit("it", "requests", 40.0, "second")
+    async with balancers(server, spec) as (one, *_):
+        one.shared.sweep()
+        one.others = 0
+        one.shared.sweep()
+        assert one.shared.balancers() == 4
+        one.path.cut = True
+        one.clock.now += 60.0
+        assert await one.take_all(1.0) == 10
+        assert one.shared.balancers() == 4
+        one.path.cut = False
+        assert one.shared.balancers() == 4, "they were not heard yet"
+        one.clock.now += 4.0
+        assert one.shared.balancers() == 1, "these are gone, and not the store"
