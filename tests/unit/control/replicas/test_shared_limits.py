@@ -344,3 +344,16 @@ async def test_shares_are_of_the_balancers_that_were_there_before(server: StoreS
         assert one.shared.balancers() == 4, "they were not heard yet"
         one.clock.now += 4.0
         assert one.shared.balancers() == 1, "these are gone, and not the store"
+
+
+async def test_behind_a_cut_a_slice_is_given_out_until_its_lease_ends(server: StoreServer) -> None:
+    """By then another balancer may have it."""
+    async with balancers(server, budget(6400.0), count=2, when_gone="refuse") as (one, _):
+        assert await one.take(10.0) is not None
+        one.path.cut = True
+        assert await one.take(10.0) is not None
+        one.clock.now += LEASE_S
+        one.slices.sweep(one.clock())
+        await one.exchange()
+        one.shared.sweep()
+        assert await one.take(10.0) is None
