@@ -49,7 +49,7 @@ from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.exchange.own_call import OwnCall, begun_stream, streams
 from penstock.dataplane.exchange.relaying import outcome_of, relay_of, why_ended, word_of
 from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt
-from penstock.dataplane.exchange.steady import SteadyAnswer, SteadyOwner
+from penstock.dataplane.exchange.steady import SteadyAnswer, SteadyOwner, watched
 from penstock.dataplane.exchange.streamed_call import CallOwner, StreamedCall
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
@@ -283,34 +283,23 @@ class Exchange(
         if pool_plan is not None and pool_plan.asks_all:
             Gathering(self, pool_plan, self.request_id).begin(self.context.env)
             return
-        if dispatch.pool.watches:
-            self._watch(dispatch)
+        if pool_plan is not None and dispatch.pool.watches and self.steady is None:
+            self.steady = watched(
+                self.context,
+                self,
+                self.front,
+                self.body,
+                dispatch,
+                pool_plan,
+                self.inspection,
+                is_call=self.call is not None,
+            )
         if self.body.complete or not self._awaits_body(dispatch):
             dispatch.begin()
             return
         self._whose_turns().buffering = True
         if self.head.expects_continue:
             self.front.send_continue()
-
-    def _watch(self, dispatch: Dispatch) -> None:
-        """Its attempts, where it may be sent again: a streamed generation, or what else may be."""
-        pool_plan = self.pool_plan
-        inspection = self.inspection
-        pool = dispatch.pool
-        if pool_plan is None or self.steady is not None:
-            return
-        generates = inspection is not None and inspection.streams_harmlessly()
-        if not generates and (
-            pool.learning is not None
-            or not pool_plan.repeats_sent
-            or not self.body.complete
-            or self.call is not None
-            or pool_plan.upgrade is not None
-        ):
-            return
-        if generates and inspection is not None and pool.asks_ids:
-            inspection.ask_for_ids()
-        self.steady = SteadyAnswer(self.context, self, dispatch, pool_plan.first_token_s, generates)
 
     def _awaits_body(self, dispatch: Dispatch) -> bool:
         """Of one whose length is not told, nobody knows whether the client waits for an answer
@@ -565,9 +554,6 @@ class Exchange(
     ) -> None:
         self.handling = handling
         self._respond(attempt, handling.head, body, complete and not broken, broken)
-
-    def frame_bare(self, head: ResponseHead) -> bool:
-        return self.front.frame(head, True)
 
     def _respond(
         self, attempt: Attempt, head: ResponseHead, body: bytes, complete: bool, broken: str
@@ -843,16 +829,6 @@ class Exchange(
             self.front.send_body(data)
         self._end(now, "done")
         self.front.finish()
-
-    def inspected(self) -> Inspection | None:
-        return self.inspection
-
-    def may_be_sent_beside(self) -> bool:
-        if not self.body.complete or not self.body.replayable:
-            return False
-        if self.inspection is not None:
-            self.inspection.keeps_wish = True
-        return True
 
     def takes_none(self) -> bool:
         return self.turns is not None and self.turns.client_full

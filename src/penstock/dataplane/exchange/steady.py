@@ -24,13 +24,16 @@ from penstock.dataplane.board.layout import (
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answer_handling import AnswerHandling
 from penstock.dataplane.exchange.attempt import Attempt
+from penstock.dataplane.exchange.body import RequestBody
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.failover import Failover
+from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.resuming import Resuming
 from penstock.dataplane.io.loop import Alarm
 from penstock.dataplane.llm.answer_reading import streams_events
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint, MovableStream
+from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.chunked import LAST_CHUNK, encode_chunk
 from penstock.wire.http1 import ResponseHead
 
@@ -51,11 +54,7 @@ class SteadyOwner:
     def begin_answer(
         self, attempt: Attempt, handling: AnswerHandling, body: bytes, complete: bool, broken: str
     ) -> None:
-        """The client gets this one from here on. ``body``: framed by ``frame_bare``."""
-        raise NotImplementedError
-
-    def frame_bare(self, head: ResponseHead) -> bool:
-        """Whether a body without a length goes to the client in the chunks of HTTP/1.1."""
+        """The client gets this one from here on. ``body``: framed as the front wants it."""
         raise NotImplementedError
 
     def break_off(self, attempt: Attempt, outcome: int, reason: str) -> None:
@@ -80,14 +79,6 @@ class SteadyOwner:
 
     def end_whole(self, attempt: Attempt, outcome: int, data: bytes) -> None:
         """The answer is whole with that, though its attempt ended otherwise."""
-        raise NotImplementedError
-
-    def inspected(self) -> Inspection | None:
-        """What the request was found to ask for."""
-        raise NotImplementedError
-
-    def may_be_sent_beside(self) -> bool:
-        """Whether the request is there to be sent once more, as it was sent."""
         raise NotImplementedError
 
 
@@ -143,12 +134,18 @@ class SteadyAnswer(MovableStream):
         self,
         context: Context,
         owner: SteadyOwner,
+        front: Front,
+        body: RequestBody,
         dispatch: Dispatch,
+        inspection: Inspection | None,
         first_token_s: float,
         generates: bool,
     ) -> None:
         self._context: Context = context
         self._owner: SteadyOwner | None = owner
+        self._front: Front = front
+        self._body: RequestBody = body
+        self._inspection: Inspection | None = inspection
         self._alarm: TokenAlarm = TokenAlarm(self)
         self._dispatch: Dispatch = dispatch
         self._generates: bool = generates  # it is a streamed answer of a language model
@@ -250,8 +247,8 @@ class SteadyAnswer(MovableStream):
         held.handling.renew_cookie()
         self._passing = held
         self._bare = True
-        self._in_chunks = owner.frame_bare(held.handling.head)
-        self._keep_for_resuming(owner)
+        self._in_chunks = self._front.frame(held.handling.head, True)
+        self._keep_for_resuming()
         data = b"".join(held.data)
         held.data = []
         resuming = self._resuming
@@ -267,9 +264,9 @@ class SteadyAnswer(MovableStream):
         if resuming is not None and resuming.is_failing():
             owner.pass_body(attempt, b"", held.complete)
 
-    def _keep_for_resuming(self, owner: SteadyOwner) -> None:
+    def _keep_for_resuming(self) -> None:
         pool = self._dispatch.pool
-        inspection = owner.inspected()
+        inspection = self._inspection
         settings = pool.spec.resume
         if settings is not None and inspection is not None:
             self._resuming = Resuming(settings, self._context, pool.counters, inspection)
@@ -365,12 +362,12 @@ class SteadyAnswer(MovableStream):
             other.give_up()
             other.settle(outcome, self._context.env.now)
 
-    def _ask_beside(self, owner: SteadyOwner, first: Attempt, now: float) -> None:
+    def _ask_beside(self, first: Attempt, now: float) -> None:
         """A second endpoint, if that is expected to answer before the first."""
         dispatch = self._dispatch
         pool = dispatch.pool
         hedge = self._hedge
-        if hedge is None or self.other is not None or not owner.may_be_sent_beside():
+        if hedge is None or self.other is not None or not self._may_be_sent_beside():
             return
         self._hedge_at = now + hedge.again_s(now - first.ticket.opened_at)
         request = dispatch.request
@@ -393,6 +390,14 @@ class SteadyAnswer(MovableStream):
         self._second = second
         self._hedge_at = 0.0
         dispatch.start_beside(second)
+
+    def _may_be_sent_beside(self) -> bool:
+        """Whether the request is there to be sent once more, as it was sent."""
+        if not self._body.complete or not self._body.replayable:
+            return False
+        if self._inspection is not None:
+            self._inspection.keeps_wish = True
+        return True
 
     # --- from then on -----------------------------------------------------------------------
 
@@ -498,7 +503,7 @@ class SteadyAnswer(MovableStream):
             if end is not None:
                 owner.end_whole(attempt, outcome, self._framed(left + end, True))
                 return True
-        inspection = owner.inspected()
+        inspection = self._inspection
         if inspection is None or not self.is_resumable(attempt):
             self.why_cut = resuming.why
             return False
@@ -551,7 +556,7 @@ class SteadyAnswer(MovableStream):
     def _ring_for_first(self, owner: SteadyOwner, attempt: Attempt, now: float) -> None:
         if 0.0 < self._hedge_at <= now:
             self._hedge_at = 0.0
-            self._ask_beside(owner, attempt, now)
+            self._ask_beside(attempt, now)
         if 0.0 < self._late_at <= now and not self.spoke:
             self._late_at = 0.0
             if self.other is None:
@@ -609,3 +614,33 @@ class SteadyAnswer(MovableStream):
         if self._resuming is not None:
             self._resuming.end()
             self._resuming = None
+
+
+def watched(
+    context: Context,
+    owner: SteadyOwner,
+    front: Front,
+    body: RequestBody,
+    dispatch: Dispatch,
+    plan: PoolPlan,
+    inspection: Inspection | None,
+    *,
+    is_call: bool,
+) -> SteadyAnswer | None:
+    """The answer to a request that may be sent again: a streamed generation, or what else may be;
+    None of all others. ``is_call``: of gRPC."""
+    pool = dispatch.pool
+    generates = inspection is not None and inspection.streams_harmlessly()
+    if not generates and (
+        pool.learning is not None
+        or not plan.repeats_sent
+        or not body.complete
+        or is_call
+        or plan.upgrade is not None
+    ):
+        return None
+    if generates and inspection is not None and pool.asks_ids:
+        inspection.ask_for_ids()
+    return SteadyAnswer(
+        context, owner, front, body, dispatch, inspection, plan.first_token_s, generates
+    )
