@@ -10,16 +10,11 @@ from typing import Final
 
 from mypy_extensions import trait
 
-from penstock.core.hedge import HedgeRules
 from penstock.core.pool.pool import ROOM
 from penstock.core.ticket import ABANDONED, DONE, GARBAGE, TIMEOUT
 from penstock.dataplane.board.layout import (
-    P_HEDGES,
-    P_HEDGES_DENIED,
-    P_HEDGES_WON,
     P_LATE_TOKENS,
     P_RESUMED,
-    P_VAIN_TOKENS,
 )
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answer_handling import AnswerHandling
@@ -30,6 +25,7 @@ from penstock.dataplane.exchange.failover import Failover
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.resuming import Resuming
+from penstock.dataplane.exchange.two_at_once import TwoAtOnce, count_vain
 from penstock.dataplane.io.loop import Alarm
 from penstock.dataplane.llm.answer_reading import streams_events
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint, MovableStream
@@ -112,12 +108,8 @@ class SteadyAnswer(MovableStream):
     """Of one exchange."""
 
     spoke: bool = False  # an attempt of it goes to the client
-    other: Attempt | None = None  # that runs beside the dispatch's own
     _patient: bool = False  # no other endpoint may be asked in place of the one that is waited for
-    _second: Attempt | None = None  # the later one of two that ran, or run
-    _denied: bool = False  # a second endpoint, by the budget
     _late_at: float = 0.0  # when the first token is due
-    _hedge_at: float = 0.0  # when a second endpoint may be asked
     _bare: bool = False  # the answer comes unframed
     _in_chunks: bool = False  # and goes on so
     _events: int = 0  # of it, when looked at last
@@ -144,13 +136,15 @@ class SteadyAnswer(MovableStream):
         self._context: Context = context
         self._owner: SteadyOwner | None = owner
         self._front: Front = front
-        self._body: RequestBody = body
         self._inspection: Inspection | None = inspection
         self._alarm: TokenAlarm = TokenAlarm(self)
         self._dispatch: Dispatch = dispatch
         self._generates: bool = generates  # it is a streamed answer of a language model
         self._held: dict[Attempt, HeldAnswer] = {}
-        self._hedge: HedgeRules | None = dispatch.pool.hedge
+        rules = dispatch.pool.hedge
+        self._two: TwoAtOnce | None = None
+        if rules is not None:
+            self._two = TwoAtOnce(rules, dispatch, body, inspection)
         timeouts = dispatch.pool.spec.timeouts
         self._first_token_s: float = first_token_s if generates else 0.0
         # A client that is in a hurry says nothing of the endpoint.
@@ -162,15 +156,13 @@ class SteadyAnswer(MovableStream):
 
     def begin(self, attempt: Attempt, now: float) -> None:
         """An attempt begins."""
-        if self.other is not None or self.spoke:
+        two = self._two
+        if self.spoke or (two is not None and two.other is not None):
             return  # it is the second of two, or goes on
         if self._first_token_s > 0.0 and not self._patient:
             self._late_at = now + self._first_token_s
-        hedge = self._hedge
-        if hedge is not None and self._second is None:
-            hedge.asked(attempt.ticket, now)
-            after_s = hedge.after_s(now)
-            self._hedge_at = now + after_s if after_s > 0.0 else 0.0
+        if two is not None:
+            two.begin(attempt, now)
         self._set_alarm()
 
     def _set(self, at: float) -> None:
@@ -179,8 +171,9 @@ class SteadyAnswer(MovableStream):
 
     def _set_alarm(self) -> None:
         at = self._late_at
-        if self._hedge_at > 0.0 and (at == 0.0 or self._hedge_at < at):
-            at = self._hedge_at
+        two = self._two
+        if two is not None and two.ask_at > 0.0 and (at == 0.0 or two.ask_at < at):
+            at = two.ask_at
         self._set(at)
 
     def keeps(self, attempt: Attempt, head: ResponseHead) -> bool:
@@ -233,7 +226,7 @@ class SteadyAnswer(MovableStream):
             return
         if not broken and held.has_token():
             self._speak(owner, attempt, held, broken)
-        elif (broken or complete) and self.other is not None:
+        elif (broken or complete) and self._is_one_of_two():
             attempt.give_up()
             self.lose(attempt, GARBAGE if broken else DONE)
         elif broken or complete:
@@ -307,7 +300,7 @@ class SteadyAnswer(MovableStream):
     def is_answer(self, attempt: Attempt, head: ResponseHead) -> bool:
         """Whether an answer with that head, which is not held, goes to the client. One that tells
         an error does not as long as another may come."""
-        if self.other is None:
+        if not self._is_one_of_two():
             return True
         if head.status < _ERRORS:
             self.win(attempt)
@@ -318,7 +311,10 @@ class SteadyAnswer(MovableStream):
 
     def runs_beside(self, attempt: Attempt) -> bool:
         """Whether another attempt runs, so that the end of this one is not the answer's."""
-        return self.other is not None and not self.spoke
+        return self._is_one_of_two() and not self.spoke
+
+    def _is_one_of_two(self) -> bool:
+        return self._two is not None and self._two.other is not None
 
     def lose(self, attempt: Attempt, outcome: int) -> None:
         """Of two this one ended without an answer; the other goes on alone."""
@@ -326,78 +322,22 @@ class SteadyAnswer(MovableStream):
         attempt.settle(outcome, self._context.env.now)
         self._held.pop(attempt, None)
         dispatch.tries().tried.append(attempt.endpoint)
-        if dispatch.attempt is attempt:
-            dispatch.attempt = self.other
-        self.other = None
+        if self._two is not None:
+            self._two.lose(attempt)
 
     def win(self, attempt: Attempt) -> None:
         """The client gets the answer of this one; the other is given up at once."""
-        now = self._context.env.now
-        dispatch = self._dispatch
         self.spoke = True
-        self._late_at = self._hedge_at = 0.0
+        self._late_at = 0.0
         self._set(0.0)
-        loser = self.other if dispatch.attempt is attempt else dispatch.attempt
-        self.other = None
-        dispatch.attempt = attempt
         self._held = {}
-        hedge = self._hedge
-        if hedge is not None and attempt.ticket.status < _ERRORS:
-            hedge.spoke(attempt.endpoint, now - attempt.ticket.opened_at, now)
-        if attempt is self._second:
-            dispatch.pool.counters.bump(P_HEDGES_WON)
-        if loser is None or loser is attempt:
-            return
-        if hedge is not None:
-            hedge.spoke(loser.endpoint, now - loser.ticket.opened_at, now)
-        self._count_vain(loser)
-        loser.give_up()
-        loser.settle(ABANDONED, now)
+        if self._two is not None:
+            self._two.win(attempt, attempt.ticket.status < _ERRORS, self._context.env.now)
 
     def give_up(self, outcome: int) -> None:
         """The exchange ends: what runs beside the dispatch's own attempt is stopped as well."""
-        other = self.other
-        self.other = None
-        if other is not None:
-            other.give_up()
-            other.settle(outcome, self._context.env.now)
-
-    def _ask_beside(self, first: Attempt, now: float) -> None:
-        """A second endpoint, if that is expected to answer before the first."""
-        dispatch = self._dispatch
-        pool = dispatch.pool
-        hedge = self._hedge
-        if hedge is None or self.other is not None or not self._may_be_sent_beside():
-            return
-        self._hedge_at = now + hedge.again_s(now - first.ticket.opened_at)
-        request = dispatch.request
-        tried = [first.endpoint, *dispatch.tries().tried]
-        waited_s = now - first.ticket.opened_at
-        chosen = hedge.choose(pool, request, tried, waited_s, self._context.env)
-        if chosen is None:
-            return
-        if not hedge.takes(request, now):
-            if not self._denied:
-                self._denied = True
-                pool.counters.bump(P_HEDGES_DENIED)
-            return
-        assert isinstance(chosen, LiveEndpoint)
-        second = dispatch.attempt_beside(chosen)
-        if second is None:
-            return
-        pool.counters.bump(P_HEDGES)
-        self.other = first
-        self._second = second
-        self._hedge_at = 0.0
-        dispatch.start_beside(second)
-
-    def _may_be_sent_beside(self) -> bool:
-        """Whether the request is there to be sent once more, as it was sent."""
-        if not self._body.complete or not self._body.replayable:
-            return False
-        if self._inspection is not None:
-            self._inspection.keeps_wish = True
-        return True
+        if self._two is not None:
+            self._two.give_up(outcome, self._context.env.now)
 
     # --- from then on -----------------------------------------------------------------------
 
@@ -554,12 +494,12 @@ class SteadyAnswer(MovableStream):
             owner.break_off(attempt, TIMEOUT, f"no token came for {self._token_s:g} s")
 
     def _ring_for_first(self, owner: SteadyOwner, attempt: Attempt, now: float) -> None:
-        if 0.0 < self._hedge_at <= now:
-            self._hedge_at = 0.0
-            self._ask_beside(attempt, now)
+        two = self._two
+        if two is not None and 0.0 < two.ask_at <= now:
+            two.ask_beside(attempt, now)
         if 0.0 < self._late_at <= now and not self.spoke:
             self._late_at = 0.0
-            if self.other is None:
+            if not self._is_one_of_two():
                 self._give_up_late(owner, attempt)
             else:  # two are at it: looked at again when one is left
                 self._late_at = now + _SOON_S
@@ -583,14 +523,8 @@ class SteadyAnswer(MovableStream):
             self._patient = True
             return
         self._held = {}
-        self._count_vain(attempt)
+        count_vain(dispatch, attempt)
         failover.replace_late(attempt, self._late_outcome)
-
-    def _count_vain(self, attempt: Attempt) -> None:
-        """Its prompt was computed for nobody."""
-        ticket = attempt.ticket
-        tokens = ticket.prefill_tokens or ticket.request.prompt_tokens
-        self._dispatch.pool.counters.add(P_VAIN_TOKENS, tokens)
 
     def resumed(self) -> int:
         """How often another endpoint went on with it."""
@@ -598,7 +532,7 @@ class SteadyAnswer(MovableStream):
 
     def hedged(self) -> bool:
         """Whether a second endpoint was asked beside the first."""
-        return self._second is not None
+        return self._two is not None and self._two.ran()
 
     # --- its end ----------------------------------------------------------------------------
 
@@ -609,7 +543,7 @@ class SteadyAnswer(MovableStream):
         self._owner = None
         self._held = {}
         self._passing = None
-        self._second = None
+        self._two = None
         self._tell(None)
         if self._resuming is not None:
             self._resuming.end()
