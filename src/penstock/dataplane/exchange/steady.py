@@ -12,14 +12,12 @@ from mypy_extensions import trait
 
 from penstock.core.pool.pool import ROOM
 from penstock.core.ticket import ABANDONED, DONE, GARBAGE, TIMEOUT
-from penstock.dataplane.board.layout import (
-    P_LATE_TOKENS,
-    P_RESUMED,
-)
+from penstock.dataplane.board.layout import P_LATE_TOKENS
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answer_handling import AnswerHandling
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.body import RequestBody
+from penstock.dataplane.exchange.continuation import Continuation
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.failover import Failover
 from penstock.dataplane.exchange.front import Front
@@ -27,8 +25,8 @@ from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.resuming import Resuming
 from penstock.dataplane.exchange.two_at_once import TwoAtOnce, count_vain
 from penstock.dataplane.io.loop import Alarm
-from penstock.dataplane.llm.answer_reading import streams_events
-from penstock.dataplane.pool.live_endpoint import LiveEndpoint, MovableStream
+from penstock.dataplane.llm.answer_reading import AnswerReading, streams_events
+from penstock.dataplane.pool.live_endpoint import MovableStream
 from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.chunked import LAST_CHUNK, encode_chunk
 from penstock.wire.http1 import ResponseHead
@@ -88,9 +86,13 @@ class HeldAnswer:
 
     def has_token(self) -> bool:
         """Whether one came, as far as that can be told."""
-        stages = self.handling.stages
-        reading = stages.reading() if stages is not None else None
+        reading = self.reading()
         return reading is None or reading.meter.begun
+
+    def reading(self) -> AnswerReading | None:
+        """What it told so far."""
+        stages = self.handling.stages
+        return stages.reading() if stages is not None else None
 
 
 class TokenAlarm(Alarm):
@@ -117,9 +119,7 @@ class SteadyAnswer(MovableStream):
     _token_at: float = 0.0  # when its last one came
     _passing: HeldAnswer | None = None
     why_cut: str = ""  # nobody goes on with the answer that was cut
-    _resuming: Resuming | None = None
-    _rest: bytes = b""  # the request for it, once another may be asked
-    _answering: LiveEndpoint | None = None  # that knows of it, to have it moved
+    _continuation: Continuation | None = None
     _goes_on: bool = False  # another attempt is to go on, and has no token yet
 
     def __init__(
@@ -244,7 +244,7 @@ class SteadyAnswer(MovableStream):
         self._keep_for_resuming()
         data = b"".join(held.data)
         held.data = []
-        resuming = self._resuming
+        resuming = self._continuation.resuming if self._continuation is not None else None
         complete = held.complete
         if resuming is not None:
             data = resuming.pass_on(data, complete)
@@ -262,17 +262,10 @@ class SteadyAnswer(MovableStream):
         inspection = self._inspection
         settings = pool.spec.resume
         if settings is not None and inspection is not None:
-            self._resuming = Resuming(settings, self._context, pool.counters, inspection)
-            self._tell(self._dispatch.attempt)
-
-    def _tell(self, attempt: Attempt | None) -> None:
-        """Have its endpoint know that it answers, where answers are moved; None: none does."""
-        if self._answering is not None:
-            self._answering.streams.discard(self)
-            self._answering = None
-        if attempt is not None and attempt.endpoint.move_streams_s > 0.0:
-            self._answering = attempt.endpoint
-            attempt.endpoint.streams.add(self)
+            resuming = Resuming(settings, self._context, pool.counters, inspection)
+            continuation = Continuation(self, self._dispatch, inspection, resuming)
+            self._continuation = continuation
+            continuation.tell(self._dispatch.attempt)
 
     def _go_on(self, owner: SteadyOwner, attempt: Attempt, held: HeldAnswer, broken: str) -> None:
         """Its first token, or its end, is that of the rest of an answer."""
@@ -285,11 +278,12 @@ class SteadyAnswer(MovableStream):
         if broken:
             owner.break_off(attempt, GARBAGE, broken)
             return
-        stages = held.handling.stages
-        reading = stages.reading() if stages is not None else None
-        if reading is not None and self._resuming is not None:
-            reading.go_on_from(self._resuming.answered(), self._first_event_at)
-        self._tell(attempt)
+        continuation = self._continuation
+        if continuation is not None:
+            reading = held.reading()
+            if reading is not None and continuation.resuming is not None:
+                reading.go_on_from(continuation.resuming.answered(), self._first_event_at)
+            continuation.tell(attempt)
         owner.take_over(held.handling)
         data = b"".join(held.data)
         held.data = []
@@ -347,32 +341,26 @@ class SteadyAnswer(MovableStream):
             return data
         held = self._passing
         if held is not None and self._token_s > 0.0:
-            stages = held.handling.stages
-            reading = stages.reading() if stages is not None else None
+            reading = held.reading()
             if reading is not None and reading.meter.events != self._events:
                 self._events = reading.meter.events
                 self._token_at = self._context.env.now
-        resuming = self._resuming
-        if resuming is not None:
+        continuation = self._continuation
+        if continuation is not None and continuation.resuming is not None:
+            resuming = continuation.resuming
             data = resuming.pass_on(data, complete)
             if resuming.is_failing():
-                if not self.is_resumable(attempt):
-                    data += self._let_be(resuming)
+                if not continuation.is_possible(attempt):
+                    data += continuation.let_be(resuming)
+                    self.why_cut = resuming.why
                 else:
                     complete = False
         return self._framed(data, complete)
 
     def fails(self) -> str:
         """The error that the engine told in place of the rest, where another goes on with it."""
-        resuming = self._resuming
-        return resuming.text.failure if resuming is not None else ""
-
-    def _let_be(self, resuming: Resuming) -> bytes:
-        """Nobody goes on with it: it passes as it comes."""
-        resuming.end()
-        self._resuming = None
-        self.why_cut = resuming.why
-        return resuming.take_held_back()
+        continuation = self._continuation
+        return continuation.failure() if continuation is not None else ""
 
     def waits(self) -> bool:
         """Whether an attempt that is to go on with the answer has no token yet."""
@@ -380,88 +368,46 @@ class SteadyAnswer(MovableStream):
 
     # --- going on with a cut answer ---------------------------------------------------------
 
-    def is_resumable(self, attempt: Attempt) -> bool:
-        """Whether another endpoint goes on; if so, the retry budget has been charged for it, and
-        ``resume`` follows."""
-        resuming = self._resuming
-        owner = self._owner
-        if resuming is None or owner is None:
-            return False
-        if self._rest:
-            return True
-        dispatch = self._dispatch
-        pool = dispatch.pool
-        now = self._context.env.now
-        model = dispatch.request.model
-        rest = resuming.request_for_rest(pool.most_tokens(model))
-        if not rest:
-            return False
-        tried = [attempt.endpoint]
-        if 0.0 < dispatch.expires_at <= now:
-            resuming.refuse("deadline", "its time is over")
-        elif not pool.is_left(model, tried) or pool.room(dispatch.request, tried) != ROOM:
-            resuming.refuse("no_endpoint", "no other endpoint is there for it")
-        elif not pool.takes_retry(now):
-            resuming.refuse("budget", "the pool's retry budget is used up")
-        else:
-            self._rest = rest
-            return True
-        return False
-
     def move(self) -> None:
-        resuming = self._resuming
+        continuation = self._continuation
+        resuming = continuation.resuming if continuation is not None else None
         owner = self._owner
         attempt = self._dispatch.attempt
-        if resuming is None or owner is None or attempt is None or self._goes_on:
+        if continuation is None or resuming is None or owner is None:
+            return
+        if attempt is None or self._goes_on:
             return
         if attempt.is_settled() or resuming.text.finished:
             return
         resuming.counts = False  # it is asked again if nobody goes on now
-        if self.is_resumable(attempt):
+        if continuation.is_possible(attempt):
             owner.break_off(attempt, ABANDONED, "its endpoint is leaving")
         resuming.counts = True
-
-    def _held_end(self, resuming: Resuming) -> bytes:
-        """The end of the answer, where it came and was held until what follows it is known."""
-        stages = self._passing.handling.stages if self._passing is not None else None
-        reading = stages.reading() if stages is not None else None
-        if reading is None or reading.meter.failure or not reading.meter.finish_reason:
-            return b""
-        return resuming.pass_on(reading.take_held(), False)
 
     def resume(self, attempt: Attempt, outcome: int) -> bool:
         """The attempt whose answer the client gets failed. Whether another goes on with it, or it
         was whole already; else it is cut, ``why_cut``."""
-        resuming = self._resuming
+        continuation = self._continuation
+        resuming = continuation.resuming if continuation is not None else None
         owner = self._owner
-        if resuming is None or owner is None:
+        if continuation is None or resuming is None or owner is None:
             return False
         self._held = {}
         if not self._goes_on:
-            left = self._held_end(resuming)
-            end = resuming.missing_end()
+            reading = self._passing.reading() if self._passing is not None else None
+            end = continuation.missing_end(resuming, reading)
             if end is not None:
-                owner.end_whole(attempt, outcome, self._framed(left + end, True))
+                owner.end_whole(attempt, outcome, self._framed(end, True))
                 return True
-        inspection = self._inspection
-        if inspection is None or not self.is_resumable(attempt):
+        if not continuation.is_possible(attempt):
             self.why_cut = resuming.why
             return False
-        dispatch = self._dispatch
-        now = self._context.env.now
-        attempt.settle(outcome, now)
-        self._tell(None)
-        dispatch.pool.counters.bump(P_RESUMED)
-        resuming.begin_again()
         self._goes_on = True
         self._passing = None
+        now = self._context.env.now
         self._token_at = now + max(self._first_token_s - self._token_s, 0.0)
         self._await_token()
-        inspection.go_on_with(self._rest, resuming.rest_api())
-        self._rest = b""
-        dispatch.request = inspection.request
-        dispatch.tries().tried = [attempt.endpoint]
-        dispatch.pick_again()
+        continuation.begin(resuming, attempt, outcome)
         return True
 
     def _framed(self, data: bytes, complete: bool) -> bytes:
@@ -528,7 +474,8 @@ class SteadyAnswer(MovableStream):
 
     def resumed(self) -> int:
         """How often another endpoint went on with it."""
-        return self._resuming.made if self._resuming is not None else 0
+        resuming = self._continuation.resuming if self._continuation is not None else None
+        return resuming.made if resuming is not None else 0
 
     def hedged(self) -> bool:
         """Whether a second endpoint was asked beside the first."""
@@ -544,10 +491,9 @@ class SteadyAnswer(MovableStream):
         self._held = {}
         self._passing = None
         self._two = None
-        self._tell(None)
-        if self._resuming is not None:
-            self._resuming.end()
-            self._resuming = None
+        if self._continuation is not None:
+            self._continuation.end()
+            self._continuation = None
 
 
 def watched(
