@@ -10,7 +10,6 @@ from typing import Final
 
 from mypy_extensions import trait
 
-from penstock.core.pool.pool import ROOM
 from penstock.core.ticket import ABANDONED, DONE, GARBAGE, TIMEOUT
 from penstock.dataplane.board.layout import P_LATE_TOKENS
 from penstock.dataplane.context import Context
@@ -20,12 +19,14 @@ from penstock.dataplane.exchange.body import RequestBody
 from penstock.dataplane.exchange.continuation import Continuation
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.failover import Failover
+from penstock.dataplane.exchange.first_token import FirstToken
 from penstock.dataplane.exchange.front import Front
+from penstock.dataplane.exchange.held_answer import HeldAnswer
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.resuming import Resuming
 from penstock.dataplane.exchange.two_at_once import TwoAtOnce, count_vain
 from penstock.dataplane.io.loop import Alarm
-from penstock.dataplane.llm.answer_reading import AnswerReading, streams_events
+from penstock.dataplane.llm.answer_reading import streams_events
 from penstock.dataplane.pool.live_endpoint import MovableStream
 from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.chunked import LAST_CHUNK, encode_chunk
@@ -76,25 +77,6 @@ class SteadyOwner:
         raise NotImplementedError
 
 
-class HeldAnswer:
-    """Of an attempt that has no token yet. ``data`` is what the client would have got of it."""
-
-    def __init__(self, handling: AnswerHandling) -> None:
-        self.handling: AnswerHandling = handling
-        self.data: list[bytes] = []
-        self.complete: bool = False
-
-    def has_token(self) -> bool:
-        """Whether one came, as far as that can be told."""
-        reading = self.reading()
-        return reading is None or reading.meter.begun
-
-    def reading(self) -> AnswerReading | None:
-        """What it told so far."""
-        stages = self.handling.stages
-        return stages.reading() if stages is not None else None
-
-
 class TokenAlarm(Alarm):
     """Of one answer. It is all that the loop's list of alarms holds on to, until its time."""
 
@@ -110,8 +92,6 @@ class SteadyAnswer(MovableStream):
     """Of one exchange."""
 
     spoke: bool = False  # an attempt of it goes to the client
-    _patient: bool = False  # no other endpoint may be asked in place of the one that is waited for
-    _late_at: float = 0.0  # when the first token is due
     _bare: bool = False  # the answer comes unframed
     _in_chunks: bool = False  # and goes on so
     _events: int = 0  # of it, when looked at last
@@ -145,12 +125,9 @@ class SteadyAnswer(MovableStream):
         self._two: TwoAtOnce | None = None
         if rules is not None:
             self._two = TwoAtOnce(rules, dispatch, body, inspection)
-        timeouts = dispatch.pool.spec.timeouts
-        self._first_token_s: float = first_token_s if generates else 0.0
-        # A client that is in a hurry says nothing of the endpoint.
-        hurried = first_token_s < timeouts.first_token_s or timeouts.first_token_s == 0.0
-        self._late_outcome: int = ABANDONED if hurried else TIMEOUT
-        self._token_s: float = timeouts.token_s
+        within_s = first_token_s if generates else 0.0
+        self._first: FirstToken = FirstToken(dispatch, first_token_s, within_s)
+        self._token_s: float = dispatch.pool.spec.timeouts.token_s
 
     # --- before the first token -------------------------------------------------------------
 
@@ -159,8 +136,7 @@ class SteadyAnswer(MovableStream):
         two = self._two
         if self.spoke or (two is not None and two.other is not None):
             return  # it is the second of two, or goes on
-        if self._first_token_s > 0.0 and not self._patient:
-            self._late_at = now + self._first_token_s
+        self._first.begin(now)
         if two is not None:
             two.begin(attempt, now)
         self._set_alarm()
@@ -170,7 +146,7 @@ class SteadyAnswer(MovableStream):
             self._context.loop.set_alarm(self._alarm, at)
 
     def _set_alarm(self) -> None:
-        at = self._late_at
+        at = self._first.due_at
         two = self._two
         if two is not None and two.ask_at > 0.0 and (at == 0.0 or two.ask_at < at):
             at = two.ask_at
@@ -218,9 +194,7 @@ class SteadyAnswer(MovableStream):
     def _hold_more(
         self, attempt: Attempt, held: HeldAnswer, data: bytes, complete: bool, broken: str
     ) -> None:
-        if data:
-            held.data.append(data)
-        held.complete = complete
+        held.keep(data, complete)
         owner = self._owner
         if owner is None:
             return
@@ -242,8 +216,7 @@ class SteadyAnswer(MovableStream):
         self._bare = True
         self._in_chunks = self._front.frame(held.handling.head, True)
         self._keep_for_resuming()
-        data = b"".join(held.data)
-        held.data = []
+        data = held.take()
         resuming = self._continuation.resuming if self._continuation is not None else None
         complete = held.complete
         if resuming is not None:
@@ -285,8 +258,7 @@ class SteadyAnswer(MovableStream):
                 reading.go_on_from(continuation.resuming.answered(), self._first_event_at)
             continuation.tell(attempt)
         owner.take_over(held.handling)
-        data = b"".join(held.data)
-        held.data = []
+        data = held.take()
         owner.pass_body(attempt, data, held.complete)
 
     # --- two at once ------------------------------------------------------------------------
@@ -322,7 +294,7 @@ class SteadyAnswer(MovableStream):
     def win(self, attempt: Attempt) -> None:
         """The client gets the answer of this one; the other is given up at once."""
         self.spoke = True
-        self._late_at = 0.0
+        self._first.due_at = 0.0
         self._set(0.0)
         self._held = {}
         if self._two is not None:
@@ -405,7 +377,7 @@ class SteadyAnswer(MovableStream):
         self._goes_on = True
         self._passing = None
         now = self._context.env.now
-        self._token_at = now + max(self._first_token_s - self._token_s, 0.0)
+        self._token_at = now + max(self._first.within_s - self._token_s, 0.0)
         self._await_token()
         continuation.begin(resuming, attempt, outcome)
         return True
@@ -443,34 +415,22 @@ class SteadyAnswer(MovableStream):
         two = self._two
         if two is not None and 0.0 < two.ask_at <= now:
             two.ask_beside(attempt, now)
-        if 0.0 < self._late_at <= now and not self.spoke:
-            self._late_at = 0.0
+        first = self._first
+        if 0.0 < first.due_at <= now and not self.spoke:
+            first.due_at = 0.0
             if not self._is_one_of_two():
                 self._give_up_late(owner, attempt)
             else:  # two are at it: looked at again when one is left
-                self._late_at = now + _SOON_S
+                first.due_at = now + _SOON_S
         if not self.spoke and self._owner is not None:
             self._set_alarm()
 
     def _give_up_late(self, owner: SteadyOwner, attempt: Attempt) -> None:
-        """No token came in time. Where nobody else can be asked, waiting goes on: it is the best
-        that there is."""
-        dispatch = self._dispatch
-        pool = dispatch.pool
-        pool.counters.bump(P_LATE_TOKENS)
-        request = dispatch.request
-        tried = [attempt.endpoint, *dispatch.tries().tried]
         failover = owner.failover()
-        if (
-            not pool.is_left(request.model, tried)
-            or pool.room(request, tried) != ROOM
-            or not failover.may_replace_late(attempt, self._late_outcome)
-        ):
-            self._patient = True
-            return
-        self._held = {}
-        count_vain(dispatch, attempt)
-        failover.replace_late(attempt, self._late_outcome)
+        if self._first.is_given_up(attempt, failover):
+            self._held = {}
+            count_vain(self._dispatch, attempt)
+            failover.replace_late(attempt, self._first.outcome)
 
     def resumed(self) -> int:
         """How often another endpoint went on with it."""

@@ -15,10 +15,11 @@ from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.endpoint_picking.call import PickingCall
 from penstock.dataplane.exchange.endpoint_picking.pick import Pick
 from penstock.dataplane.exchange.exchange import Exchange
+from penstock.dataplane.exchange.held_answer import HeldAnswer
 from penstock.dataplane.exchange.resuming import Resuming
 from penstock.dataplane.exchange.split.prefill_leg import PrefillLeg
 from penstock.dataplane.exchange.split.split_prompt import SplitPrompt
-from penstock.dataplane.exchange.steady import HeldAnswer, SteadyAnswer
+from penstock.dataplane.exchange.steady import SteadyAnswer
 from penstock.dataplane.exchange.tcp import TcpExchange
 from penstock.dataplane.tunnel.relay import Relay
 from penstock.dataplane.tunnel.socket_side import SocketSide
