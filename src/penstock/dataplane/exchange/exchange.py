@@ -28,11 +28,11 @@ from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answer_handling import PASSED_ON, REPLACED, AnswerHandling
 from penstock.dataplane.exchange.answer_stages import AnswerStages
 from penstock.dataplane.exchange.answers import Answer
-from penstock.dataplane.exchange.approval import Approval, ApprovalOwner
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.endpoint_picking.call import PickingCall
+from penstock.dataplane.exchange.entrance import Entrance, EntranceOwner
 from penstock.dataplane.exchange.entry import Entry, EntryOwner
 from penstock.dataplane.exchange.failover import (
     Failover,
@@ -55,7 +55,6 @@ from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
-from penstock.dataplane.route.access import Access
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
@@ -71,7 +70,7 @@ _TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
 class Exchange(
     AttemptOwner,
-    ApprovalOwner,
+    EntranceOwner,
     ModelsAwaiter,
     EntryOwner,
     GatheringOwner,
@@ -85,7 +84,7 @@ class Exchange(
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
     pool_plan: PoolPlan | None = None
     entry: Entry | None = None  # of one on a route that asks who asks
-    approval: Approval | None = None  # while it is not known whether it may go on
+    entrance: Entrance | None = None  # while it is not known whether it may go on
     dispatch: Dispatch | None = None  # of one that goes to an endpoint
     own_call: OwnCall | None = None  # of one that is answered here
     streamed: StreamedCall | None = None  # likewise, as it comes
@@ -164,49 +163,26 @@ class Exchange(
 
     def _is_let_in(self) -> bool:
         """Whether whoever asks may ask here, and is not answered already."""
-        entry = Entry(self.context, self.plan, self.request_id)
-        self.entry = entry
-        approval = self.plan.auth
-        if approval is not None and not self._is_approved(entry, approval):
-            return False
-        access = self.plan.access
-        return access is None or self._shows_key(entry, access)
-
-    def _is_approved(self, entry: Entry, question: object) -> bool:
-        """Whether a service or a password lets it in; False while that is not known."""
-        approval = Approval(self.context, entry, question, self.request_id, self)
-        if approval.begin():
+        entrance = Entrance(self.context, self.front, self.plan, self.request_id, self)
+        self.entry = entrance.entry
+        if entrance.lets_in():
             return True
-        if approval.waits:
-            self.approval = approval
+        if entrance.waits():
+            self.entrance = entrance
             self._take_turns()
         return False
 
-    def on_approved(self) -> None:
-        self.approval = None
-        entry = self.entry
-        access = self.plan.access
-        if entry is not None and (access is None or self._shows_key(entry, access)):
-            self._begin(self.body.kept(), self.body.complete)
+    def on_let_in(self) -> None:
+        self.entrance = None
+        self._begin(self.body.kept(), self.body.complete)
 
     def on_kept_out(self, told: Answer) -> None:
-        self.approval = None
+        self.entrance = None
         self._give(self.own().as_page(told), "refused")
 
-    def _shows_key(self, entry: Entry, access: Access) -> bool:
-        """Whether it shows a key that is good, where it needs one, and is not answered already."""
-        refusal = entry.enter(access) if entry.record is None else None
-        if refusal is not None:
-            self.context.counters.bump(W_UNROUTED)
-            if entry.closes:
-                self.front.close_after()
-            self._give(self.own().as_page(refusal), "refused")
-            return False
-        listed = access.model_list.body(entry.record) if access.model_list is not None else b""
-        if listed:
-            self.context.counters.bump(W_FIXED)
-            self._give(answers.json_answer(200, listed), "fixed")
-        return not listed
+    def on_listed(self, body: bytes) -> None:
+        self.entrance = None
+        self._give(answers.json_answer(200, body), "fixed")
 
     def _inspect(self, pool_plan: PoolPlan, data: bytes, complete: bool) -> bool:
         """Read what the body tells; False when it waits for that, or was refused."""
@@ -960,9 +936,9 @@ class Exchange(
             self.streamed.gone(outcome)
         if self.split is not None:
             self.split.give_up(outcome)
-        if self.approval is not None:
-            self.approval.give_up()
-            self.approval = None
+        if self.entrance is not None:
+            self.entrance.give_up()
+            self.entrance = None
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         if attempt is not None:
