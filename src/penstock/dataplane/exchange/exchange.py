@@ -47,7 +47,7 @@ from penstock.dataplane.exchange.mirror import start_mirror
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.exchange.own_call import OwnCall, begun_stream, streams
-from penstock.dataplane.exchange.relaying import outcome_of, relay_of, why_ended, word_of
+from penstock.dataplane.exchange.relaying import TunnelOwner, changed_protocol
 from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt
 from penstock.dataplane.exchange.steady import SteadyAnswer, SteadyOwner, watched
 from penstock.dataplane.exchange.streamed_call import CallOwner, StreamedCall
@@ -56,7 +56,7 @@ from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
-from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, ENDPOINT_BROKE, Relay, RelayOwner
+from penstock.dataplane.tunnel.relay import CUT, Relay
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
 from penstock.wire.proxy_protocol import ProxyHeader
@@ -74,7 +74,7 @@ class Exchange(
     ModelsAwaiter,
     EntryOwner,
     GatheringOwner,
-    RelayOwner,
+    TunnelOwner,
     SteadyOwner,
     CallOwner,
     SplitOwner,
@@ -704,27 +704,15 @@ class Exchange(
         front = self.front
         client = front.switch(head, upgrade.protocol, pool_plan.rules, self.request_id, cookie)
         received = front.take_received()
-        relay = relay_of(self, self.context, pool_plan.pool, attempt, client)
+        relay = changed_protocol(
+            self, self.context, pool_plan.pool, attempt, client, is_websocket=upgrade.is_websocket
+        )
         self.relay = relay
-        if upgrade.is_websocket:
-            relay.follow_frames()
         relay.begin(received, rest)
 
-    def on_first_byte(self) -> None:
-        """The 101 was the first."""
-
-    def on_relay_ended(self, how: int) -> None:
-        dispatch = self.dispatch
-        attempt = dispatch.attempt if dispatch is not None else None
-        self.why = why_ended(how)
-        if dispatch is not None and attempt is not None:
-            attempt.endpoint.tunnels.discard(self.relay)
-            attempt.settle(outcome_of(how), self.context.env.now)
-            if how == CLIENT_BROKE:
-                dispatch.pool.counters.bump(P_CLIENT_GONE)
-            elif how in (ENDPOINT_BROKE, CUT):
-                dispatch.pool.counters.bump(P_CUT)
-        self._end(self.context.env.now, word_of(how))
+    def on_tunnel_ended(self, ended: str, why: str) -> None:
+        self.why = why
+        self._end(self.context.env.now, ended)
         self.relay = None
 
     def on_attempt_unable(self, attempt: Attempt, reason: str) -> None:

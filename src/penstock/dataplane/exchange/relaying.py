@@ -3,7 +3,10 @@ protocol. How that begins, and what its end means for the exchange that it belon
 
 from typing import Final
 
+from mypy_extensions import trait
+
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, RESET
+from penstock.dataplane.board.layout import P_CLIENT_GONE, P_CUT
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.io.handed_stream import Handed
@@ -60,3 +63,61 @@ def word_of(how: int) -> str:
 def why_ended(how: int) -> str:
     """A sentence for the log; "" where there is nothing to explain."""
     return _ENDINGS[how][2]
+
+
+@trait
+class TunnelOwner:
+    """The exchange of a request that changed its protocol."""
+
+    def on_tunnel_ended(self, ended: str, why: str) -> None:
+        """Nothing is relayed any more, and the attempt is settled. ``ended``: the log's word;
+        ``why``: its sentence."""
+        raise NotImplementedError
+
+
+class ChangedProtocol(RelayOwner):
+    """From the endpoint's 101 on bytes are relayed, of which nothing is understood."""
+
+    relay: Relay | None = None
+
+    def __init__(
+        self, owner: TunnelOwner, context: Context, pool: LivePool, attempt: Attempt
+    ) -> None:
+        self._owner: TunnelOwner = owner
+        self._context: Context = context
+        self._pool: LivePool = pool
+        self._attempt: Attempt = attempt
+
+    def on_first_byte(self) -> None:
+        """The 101 was the first."""
+
+    def on_relay_ended(self, how: int) -> None:
+        attempt = self._attempt
+        if self.relay is not None:
+            attempt.endpoint.tunnels.discard(self.relay)
+            self.relay = None  # which knows this: no cycle is left for the collector
+        if not attempt.is_settled():
+            attempt.settle(outcome_of(how), self._context.env.now)
+            if how == CLIENT_BROKE:
+                self._pool.counters.bump(P_CLIENT_GONE)
+            elif how in (ENDPOINT_BROKE, CUT):
+                self._pool.counters.bump(P_CUT)
+        self._owner.on_tunnel_ended(word_of(how), why_ended(how))
+
+
+def changed_protocol(
+    owner: TunnelOwner,
+    context: Context,
+    pool: LivePool,
+    attempt: Attempt,
+    client: Handed,
+    *,
+    is_websocket: bool,
+) -> Relay:
+    """As ``relay_of``, of a request; it is yet to begin."""
+    changed = ChangedProtocol(owner, context, pool, attempt)
+    relay = relay_of(changed, context, pool, attempt, client)
+    changed.relay = relay
+    if is_websocket:
+        relay.follow_frames()
+    return relay
