@@ -48,12 +48,11 @@ from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.exchange.own_call import OwnCall, begun_stream, streams
 from penstock.dataplane.exchange.relaying import TunnelOwner, changed_protocol
-from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt
+from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt, split_of
 from penstock.dataplane.exchange.steady import SteadyAnswer, SteadyOwner, watched
 from penstock.dataplane.exchange.streamed_call import CallOwner, StreamedCall
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
-from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CUT, Relay
@@ -285,40 +284,24 @@ class Exchange(
     def on_attempt_made(self, attempt: Attempt) -> None:
         pool_plan = self.pool_plan
         if pool_plan is not None and pool_plan.pool.prefill_pool is not None:
-            split = self.split or self._split(pool_plan, pool_plan.pool.prefill_pool)
+            split = self.split or self._split(pool_plan)
             if split is not None and split.holds(attempt):
                 return
-        self._begin_attempt(attempt)
+        self.begin_attempt(attempt)
 
-    def _split(self, pool_plan: PoolPlan, computing: LivePool) -> SplitPrompt | None:
-        inspection = self.inspection
-        spec = pool_plan.pool.spec.split
-        if inspection is None or spec is None or not self.body.complete:
-            return None
-        self.split = SplitPrompt(
-            self.context, self, spec, computing, pool_plan, self.head, self.request_id, inspection
-        )
+    def _split(self, pool_plan: PoolPlan) -> SplitPrompt | None:
+        if self.dispatch is not None and self.inspection is not None and self.body.complete:
+            self.split = split_of(
+                self.context, self, self.dispatch, pool_plan, self.head, self.inspection
+            )
         return self.split
-
-    def on_prompt_ready(self) -> None:
-        dispatch = self.dispatch
-        attempt = dispatch.attempt if dispatch is not None else None
-        if attempt is not None and not attempt.is_settled():
-            self._begin_attempt(attempt)
 
     def needs_prompt(self) -> bool:
         return self.status == 0 and not self.ended
 
-    def on_prompt_lost(self) -> None:
-        dispatch = self.dispatch
-        attempt = dispatch.attempt if dispatch is not None else None
-        if not self.needs_prompt() or dispatch is None or attempt is None or attempt.is_settled():
-            return
-        attempt.give_up()
-        attempt.settle(ABANDONED, self.context.env.now)
+    def on_prompt_lost(self, attempt: Attempt) -> None:
         if self.steady is not None:
             self.steady.forget(attempt)
-        dispatch.try_again_at(attempt.endpoint)
 
     def on_prompt_failed(self, why: str) -> None:
         if not self.needs_prompt():
@@ -327,7 +310,7 @@ class Exchange(
         self.why = why
         self._refuse(503, "no endpoint computes the prompt")
 
-    def _begin_attempt(self, attempt: Attempt) -> None:
+    def begin_attempt(self, attempt: Attempt) -> None:
         pool_plan = self.pool_plan
         once = pool_plan is None or not (self.body.complete and pool_plan.repeats_sent)
         if self.turns is not None:

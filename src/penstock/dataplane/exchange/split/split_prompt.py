@@ -18,6 +18,7 @@ from penstock.core.snapshot import Split
 from penstock.core.ticket import ABANDONED
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.attempt import Attempt
+from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.split.prefill_leg import PrefillLeg, PrefillOwner
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
@@ -48,17 +49,16 @@ _ROOM_BITS: Final = 63
 class SplitOwner:
     """The exchange that it is part of."""
 
-    def on_prompt_ready(self) -> None:
-        """The attempt that was held may begin."""
+    def begin_attempt(self, attempt: Attempt) -> None:
+        """One that was held."""
         raise NotImplementedError
 
     def needs_prompt(self) -> bool:
         """Whether its answer has not begun."""
         raise NotImplementedError
 
-    def on_prompt_lost(self) -> None:
-        """The attempt that began gets no prompt any more: unless it answers already, it is to be
-        made anew, and held."""
+    def on_prompt_lost(self, attempt: Attempt) -> None:
+        """The attempt that began gets no prompt any more: it was given up, and is made anew."""
         raise NotImplementedError
 
     def on_prompt_failed(self, why: str) -> None:
@@ -85,26 +85,26 @@ class SplitPrompt(PrefillOwner):
         self,
         context: Context,
         owner: SplitOwner,
+        dispatch: Dispatch,
         spec: Split,
         pool: LivePool,
         plan: PoolPlan,
         head: RequestHead,
-        request_id: bytes,
         inspection: Inspection,
     ) -> None:
         """``pool``: that computes prompts."""
         self._context: Context = context
         self._owner: SplitOwner = owner
+        self._dispatch: Dispatch = dispatch  # of the answering half
         self._spec: Split = spec
         self._pool: LivePool = pool
         self._plan: PoolPlan = plan
         self._head: RequestHead = head
-        self._request_id: bytes = request_id
         self._inspection: Inspection = inspection
         self._connector: Connector = CONNECTORS[spec.connector]
 
     def holds(self, attempt: Attempt) -> bool:
-        """Whether that attempt is to wait: ``on_prompt_ready`` follows, or another method."""
+        """Whether that attempt is to wait: ``begin_attempt`` follows, or another method."""
         if self._state == _COMPUTED:
             kept_until = self._computed_at + max(self._spec.lease_s - _MARGIN_S, 0.0)
             if self._context.env.now < kept_until and not self._given:
@@ -153,7 +153,7 @@ class SplitPrompt(PrefillOwner):
             self._plan,
             _of_one_token(attempt.ticket.request),
             self._head,
-            self._request_id,
+            self._dispatch.request_id,
             attempt.expires_at,
         )
         self.leg = leg
@@ -186,7 +186,7 @@ class SplitPrompt(PrefillOwner):
             return
         if self._state == _MEETING:  # another computes: the attempt under way waits in vain
             self._moved = True
-            self._owner.on_prompt_lost()
+            self._make_anew()
             return
         self._state = _MEETING
         self._go_on()
@@ -215,7 +215,7 @@ class SplitPrompt(PrefillOwner):
 
     def _lose(self) -> None:
         if self._meetings < _MOST_MEETINGS:
-            self._owner.on_prompt_lost()
+            self._make_anew()
         else:
             self._fail()
 
@@ -225,9 +225,22 @@ class SplitPrompt(PrefillOwner):
         if not self._beginning:
             self._owner.on_prompt_failed(self.why)
 
+    def _make_anew(self) -> None:
+        """The attempt that began, unless it answers already; it is held again."""
+        dispatch = self._dispatch
+        attempt = dispatch.attempt
+        if not self._owner.needs_prompt() or attempt is None or attempt.is_settled():
+            return
+        attempt.give_up()
+        attempt.settle(ABANDONED, self._context.env.now)
+        self._owner.on_prompt_lost(attempt)
+        dispatch.try_again_at(attempt.endpoint)
+
     def _go_on(self) -> None:
-        if not self._beginning:
-            self._owner.on_prompt_ready()
+        """The attempt that was held may begin."""
+        attempt = self._dispatch.attempt
+        if not self._beginning and attempt is not None and not attempt.is_settled():
+            self._owner.begin_attempt(attempt)
 
     def sent(self, head: ForwardedHead, body: bytes) -> tuple[ForwardedHead, bytes]:
         """What the answering endpoint gets in the place of these, in the client's framing."""
@@ -252,6 +265,22 @@ class SplitPrompt(PrefillOwner):
         self.leg = None
         if leg is not None:
             leg.give_up(outcome)
+
+
+def split_of(
+    context: Context,
+    owner: SplitOwner,
+    dispatch: Dispatch,
+    plan: PoolPlan,
+    head: RequestHead,
+    inspection: Inspection,
+) -> SplitPrompt | None:
+    """The prompt of such a request, where its pool has another compute them."""
+    computing = plan.pool.prefill_pool
+    spec = plan.pool.spec.split
+    if computing is None or spec is None:
+        return None
+    return SplitPrompt(context, owner, dispatch, spec, computing, plan, head, inspection)
 
 
 def _of_one_token(request: Request) -> Request:
