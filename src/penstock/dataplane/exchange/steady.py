@@ -24,8 +24,8 @@ from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.held_answer import HeldAnswer
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.resuming import Resuming
+from penstock.dataplane.exchange.token_alarm import TokenAlarm, TokenAwaiter
 from penstock.dataplane.exchange.two_at_once import TwoAtOnce, count_vain
-from penstock.dataplane.io.loop import Alarm
 from penstock.dataplane.llm.answer_reading import streams_events
 from penstock.dataplane.pool.live_endpoint import MovableStream
 from penstock.dataplane.route.plan import PoolPlan
@@ -77,18 +77,7 @@ class SteadyOwner:
         raise NotImplementedError
 
 
-class TokenAlarm(Alarm):
-    """Of one answer. It is all that the loop's list of alarms holds on to, until its time."""
-
-    def __init__(self, answer: "SteadyAnswer") -> None:
-        self.answer: SteadyAnswer | None = answer
-
-    def ring(self, now: float) -> None:
-        if self.answer is not None:
-            self.answer.ring(now)
-
-
-class SteadyAnswer(MovableStream):
+class SteadyAnswer(MovableStream, TokenAwaiter):
     """Of one exchange."""
 
     spoke: bool = False  # an attempt of it goes to the client
@@ -96,7 +85,6 @@ class SteadyAnswer(MovableStream):
     _in_chunks: bool = False  # and goes on so
     _events: int = 0  # of it, when looked at last
     _first_event_at: float = 0.0  # when its first token came
-    _token_at: float = 0.0  # when its last one came
     _passing: HeldAnswer | None = None
     why_cut: str = ""  # nobody goes on with the answer that was cut
     _continuation: Continuation | None = None
@@ -117,7 +105,9 @@ class SteadyAnswer(MovableStream):
         self._owner: SteadyOwner | None = owner
         self._front: Front = front
         self._inspection: Inspection | None = inspection
-        self._alarm: TokenAlarm = TokenAlarm(self)
+        self._alarm: TokenAlarm = TokenAlarm(
+            self, context.loop, dispatch.pool.spec.timeouts.token_s
+        )
         self._dispatch: Dispatch = dispatch
         self._generates: bool = generates  # it is a streamed answer of a language model
         self._held: dict[Attempt, HeldAnswer] = {}
@@ -127,7 +117,6 @@ class SteadyAnswer(MovableStream):
             self._two = TwoAtOnce(rules, dispatch, body, inspection)
         within_s = first_token_s if generates else 0.0
         self._first: FirstToken = FirstToken(dispatch, first_token_s, within_s)
-        self._token_s: float = dispatch.pool.spec.timeouts.token_s
 
     # --- before the first token -------------------------------------------------------------
 
@@ -141,16 +130,12 @@ class SteadyAnswer(MovableStream):
             two.begin(attempt, now)
         self._set_alarm()
 
-    def _set(self, at: float) -> None:
-        if at > 0.0 or self._alarm.due_at > 0.0:
-            self._context.loop.set_alarm(self._alarm, at)
-
     def _set_alarm(self) -> None:
         at = self._first.due_at
         two = self._two
         if two is not None and two.ask_at > 0.0 and (at == 0.0 or two.ask_at < at):
             at = two.ask_at
-        self._set(at)
+        self._alarm.ring_at(at)
 
     def keeps(self, attempt: Attempt, head: ResponseHead) -> bool:
         """Whether an answer with that head is held until its first token."""
@@ -222,10 +207,9 @@ class SteadyAnswer(MovableStream):
         if resuming is not None:
             data = resuming.pass_on(data, complete)
             complete = complete and not resuming.is_failing()
-        self._token_at = self._context.env.now
-        self._await_token()
+        self._first_event_at = self._context.env.now
+        self._alarm.await_token(self._first_event_at)
         data = self._framed(data, complete)
-        self._first_event_at = self._token_at
         owner.begin_answer(attempt, held.handling, data, complete, broken)
         if resuming is not None and resuming.is_failing():
             owner.pass_body(attempt, b"", held.complete)
@@ -246,8 +230,7 @@ class SteadyAnswer(MovableStream):
         self._goes_on = False
         self._passing = held
         self._events = 0
-        self._token_at = self._context.env.now
-        self._await_token()
+        self._alarm.await_token(self._context.env.now)
         if broken:
             owner.break_off(attempt, GARBAGE, broken)
             return
@@ -295,7 +278,7 @@ class SteadyAnswer(MovableStream):
         """The client gets the answer of this one; the other is given up at once."""
         self.spoke = True
         self._first.due_at = 0.0
-        self._set(0.0)
+        self._alarm.ring_at(0.0)
         self._held = {}
         if self._two is not None:
             self._two.win(attempt, attempt.ticket.status < _ERRORS, self._context.env.now)
@@ -312,11 +295,11 @@ class SteadyAnswer(MovableStream):
         if not self._bare:
             return data
         held = self._passing
-        if held is not None and self._token_s > 0.0:
+        if held is not None and self._alarm.token_s > 0.0:
             reading = held.reading()
             if reading is not None and reading.meter.events != self._events:
                 self._events = reading.meter.events
-                self._token_at = self._context.env.now
+                self._alarm.token_at = self._context.env.now
         continuation = self._continuation
         if continuation is not None and continuation.resuming is not None:
             resuming = continuation.resuming
@@ -377,8 +360,8 @@ class SteadyAnswer(MovableStream):
         self._goes_on = True
         self._passing = None
         now = self._context.env.now
-        self._token_at = now + max(self._first.within_s - self._token_s, 0.0)
-        self._await_token()
+        alarm = self._alarm
+        alarm.await_token(now + max(self._first.within_s - alarm.token_s, 0.0))
         continuation.begin(resuming, attempt, outcome)
         return True
 
@@ -388,28 +371,25 @@ class SteadyAnswer(MovableStream):
         framed = encode_chunk(data) if data else b""
         return framed + LAST_CHUNK if complete else framed
 
-    def _await_token(self) -> None:
-        due_at = self._token_at + self._token_s if self._token_s > 0.0 else 0.0
-        self._set(due_at)
-
     # --- time -------------------------------------------------------------------------------
 
     def ring(self, now: float) -> None:
         """A deadline passed, or a second endpoint may be asked."""
+        alarm = self._alarm
         owner = self._owner
         attempt = self._dispatch.attempt
         if owner is None or attempt is None or attempt.is_settled():
             return
         if owner.takes_none():  # it is not the endpoint that is waited for
-            self._token_at = now
-            self._set(now + _SOON_S)
+            alarm.token_at = now
+            alarm.ring_at(now + _SOON_S)
         elif not self.spoke:
             self._ring_for_first(owner, attempt, now)
-        elif now < self._token_at + self._token_s:
-            self._await_token()
+        elif alarm.is_early(now):
+            alarm.await_token(alarm.token_at)
         else:
             self._dispatch.pool.counters.bump(P_LATE_TOKENS)
-            owner.break_off(attempt, TIMEOUT, f"no token came for {self._token_s:g} s")
+            owner.break_off(attempt, TIMEOUT, f"no token came for {alarm.token_s:g} s")
 
     def _ring_for_first(self, owner: SteadyOwner, attempt: Attempt, now: float) -> None:
         two = self._two
@@ -445,8 +425,7 @@ class SteadyAnswer(MovableStream):
 
     def end(self) -> None:
         """The exchange ended."""
-        self._set(0.0)
-        self._alarm.answer = None
+        self._alarm.end()
         self._owner = None
         self._held = {}
         self._passing = None
