@@ -49,7 +49,8 @@ from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.exchange.own_call import OwnCall, begun_stream, streams
 from penstock.dataplane.exchange.relaying import TunnelOwner, changed_protocol
 from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt, split_of
-from penstock.dataplane.exchange.steady import SteadyAnswer, SteadyOwner, watched
+from penstock.dataplane.exchange.steady import SteadyAnswer, watched
+from penstock.dataplane.exchange.steady_owner import SteadyOwner
 from penstock.dataplane.exchange.streamed_call import CallOwner, StreamedCall
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES

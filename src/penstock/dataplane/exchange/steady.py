@@ -8,8 +8,6 @@ here when it is known which attempt answers. Of all other answers the first byte
 
 from typing import Final
 
-from mypy_extensions import trait
-
 from penstock.core.ticket import ABANDONED, DONE, GARBAGE, TIMEOUT
 from penstock.dataplane.board.layout import P_LATE_TOKENS
 from penstock.dataplane.context import Context
@@ -18,12 +16,12 @@ from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.body import RequestBody
 from penstock.dataplane.exchange.continuation import Continuation
 from penstock.dataplane.exchange.dispatch import Dispatch
-from penstock.dataplane.exchange.failover import Failover
 from penstock.dataplane.exchange.first_token import FirstToken
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.held_answer import HeldAnswer
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.resuming import Resuming
+from penstock.dataplane.exchange.steady_owner import SteadyOwner
 from penstock.dataplane.exchange.token_alarm import TokenAlarm, TokenAwaiter
 from penstock.dataplane.exchange.two_at_once import TwoAtOnce, count_vain
 from penstock.dataplane.llm.answer_reading import streams_events
@@ -34,47 +32,6 @@ from penstock.wire.http1 import ResponseHead
 
 _SOON_S: Final = 1.0  # when the client is looked at again that takes nothing
 _ERRORS: Final = 400  # statuses from here on are no answer, as long as another may come
-
-
-@trait
-class SteadyOwner:
-    """The exchange."""
-
-    def passes_on(
-        self, handling: AnswerHandling, attempt: Attempt, body: bytes, complete: bool
-    ) -> bool:
-        """Whether nothing takes an answer's place, whose head came."""
-        raise NotImplementedError
-
-    def begin_answer(
-        self, attempt: Attempt, handling: AnswerHandling, body: bytes, complete: bool, broken: str
-    ) -> None:
-        """The client gets this one from here on. ``body``: framed as the front wants it."""
-        raise NotImplementedError
-
-    def break_off(self, attempt: Attempt, outcome: int, reason: str) -> None:
-        """Give up an attempt that failed in its answer."""
-        raise NotImplementedError
-
-    def failover(self) -> Failover:
-        """What may follow an attempt."""
-        raise NotImplementedError
-
-    def takes_none(self) -> bool:
-        """Whether the client takes no more for now."""
-        raise NotImplementedError
-
-    def pass_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
-        """More of the answer that the client gets, read along already."""
-        raise NotImplementedError
-
-    def take_over(self, handling: AnswerHandling) -> None:
-        """The answer goes on with that one."""
-        raise NotImplementedError
-
-    def end_whole(self, attempt: Attempt, outcome: int, data: bytes) -> None:
-        """The answer is whole with that, though its attempt ended otherwise."""
-        raise NotImplementedError
 
 
 class SteadyAnswer(MovableStream, TokenAwaiter):
