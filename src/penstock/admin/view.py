@@ -178,6 +178,13 @@ class BalancerView(msgspec.Struct, frozen=True):
     lost: int
 
 
+class TracesView(msgspec.Struct, frozen=True):
+    """Spans that went to a collector, and those that did not."""
+
+    sent: int
+    dropped: int
+
+
 class StoreView(msgspec.Struct, frozen=True):
     """The store that balancers share. ``dropped``: messages that it did not take in time.
 
@@ -261,6 +268,7 @@ class Overview(msgspec.Struct, frozen=True):
     log_dropped: int = 0  # lines of the balancer's own log
     additions: tuple[AdditionView, ...] = ()  # in the order in which routes are asked
     store: StoreView | None = None  # that balancers share; None: this one is alone
+    traces: TracesView | None = None  # None: nothing is traced
     limits: tuple[LimitView, ...] = ()
     tenants: tuple[str, ...] = ()  # that have keys or certificates
 

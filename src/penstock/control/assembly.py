@@ -46,6 +46,7 @@ from penstock.control.tenants.directory import TenantsDirectory
 from penstock.control.tenants.key_sets import KeySets
 from penstock.control.tenants.limits import WorkerLimits
 from penstock.control.tenants.usage import Usage
+from penstock.control.traces.collector import SpanSender
 from penstock.control.upgrade.predecessor import Predecessor
 from penstock.control.workers.indexes import HALVES, WorkerIndexes
 from penstock.control.workers.sockets import ListeningSockets, Place
@@ -156,6 +157,7 @@ def assemble(
             state_files, events, lambda: len(workers.all), leased=sharing is not None
         ),
         usage=Usage(state_files),
+        spans=SpanSender(events),
         membership=membership,
         members_publisher=MembersPublisher(membership, publisher.refresh, events),
         scaling=scaling,
@@ -203,6 +205,7 @@ class _Connections:
             parts.key_sets.configure,
             parts.limits.configure,
             parts.fetched.configure,
+            parts.spans.configure,
             parts.scaling.configure,
             parts.external_scalers.configure,
         ]
@@ -234,6 +237,7 @@ class _Connections:
         parts.workers.on_models_missed = self._on_models_missed
         parts.workers.on_lend = parts.limits.lend
         parts.workers.on_usage = parts.usage.take
+        parts.workers.on_traces = parts.spans.take
         parts.workers.on_refused = parts.limits.note_refused
         parts.workers.on_worker_ended = parts.limits.forget
         parts.workers.on_change = lambda: write_runtime_file(parts)

@@ -11,6 +11,7 @@ from penstock.admin.view import (
     ListenerView,
     Overview,
     PoolView,
+    TracesView,
     WorkerView,
 )
 from penstock.control.discovery.source import API, FILE
@@ -59,6 +60,7 @@ def overview(parts: Parts, *, started_at: float, stopping: bool, log_dropped: in
         log_dropped=log_dropped,
         additions=parts.additions.views(),
         store=parts.sharing.view() if parts.sharing is not None else None,
+        traces=(TracesView(parts.spans.sent, parts.spans.dropped) if parts.spans.is_on else None),
         limits=parts.limits.views(),
         tenants=tuple({each.name: None for each in (*snapshot.tenants, *snapshot.found_tenants)}),
     )

@@ -34,6 +34,7 @@ from penstock.control.tenants.directory import TenantsDirectory
 from penstock.control.tenants.key_sets import KeySets
 from penstock.control.tenants.limits import WorkerLimits
 from penstock.control.tenants.usage import Usage
+from penstock.control.traces.collector import SpanSender
 from penstock.control.workers.indexes import WorkerIndexes
 from penstock.control.workers.sockets import ListeningSockets
 from penstock.control.workers.takeover import RuntimeFile
@@ -86,6 +87,7 @@ class Parts:
     key_sets: KeySets
     limits: WorkerLimits
     usage: Usage
+    spans: SpanSender
     membership: Membership
     members_publisher: MembersPublisher
     scaling: FleetScaling

@@ -19,6 +19,7 @@ from penstock.dataplane.pool.limits import Limits
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.request_log import RequestLog
 from penstock.dataplane.record.time_of_day import tell_time_by
+from penstock.dataplane.record.tracer import Tracer
 from penstock.dataplane.route.auth_verdicts import AuthVerdicts
 from penstock.dataplane.route.planner import Planner
 from penstock.dataplane.route.tokens import Tokens
@@ -48,6 +49,7 @@ class Context:
         self.loop: Loop = Loop(self.env, self.system)
         self.counters: WorkerCounters = WorkerCounters(board, worker, pid)
         self.log: RequestLog = RequestLog()
+        self.tracer: Tracer | None = None
         tell_time_by(self.system)
         self.tls: ClientContexts = ClientContexts()  # of endpoints
         self.supervisor: ToldAtOnce = ToldAtOnce()

@@ -141,6 +141,19 @@ class ForwardedHead:
         other.has_grpc_timeout = self.has_grpc_timeout
         return other
 
+    def with_trace(self, parent: Field, continued: bool) -> "ForwardedHead":
+        """The same below that ``traceparent``. The state of a trace goes on with it alone."""
+        left_out = (parent[0],) if continued else (parent[0], b"tracestate")
+        fields = [field for field in self.fields if field[0] not in left_out]
+        fields.append(parent)
+        other = ForwardedHead(self.method, self.target, self.host)
+        other.fields = fields
+        other.chunked = self.chunked
+        other.content_length = self.content_length
+        other.upgrade = self.upgrade
+        other.has_grpc_timeout = self.has_grpc_timeout
+        return other
+
     def _ending(self) -> bytes:
         ending = REQUEST_ID_LINE
         if self.upgrade:

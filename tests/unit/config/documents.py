@@ -23,6 +23,13 @@ workers: 3
 shutdown_deadline: 1m30s
 request_log:
   {to: ./requests.log, format: combined, sample: 0.5, hide_query: token, clients: network}
+traces:
+  endpoint: http://collector:4318
+  sample: 0.5
+  errors: false
+  slower_than: 2s
+  service_name: shop
+  headers_file: headers
 prompt_memory: 64MiB
 via: edge
 tenants:

@@ -58,6 +58,7 @@ def full(tmp_path: Path) -> Configured:
     (tmp_path / "kubeconfig").write_text(KUBECONFIG)
     (tmp_path / "page.html").write_text("<p>lost</p>")
     (tmp_path / "page.json").write_text("{}")
+    (tmp_path / "headers").write_text("A: b")
     (tmp_path / "users").write_text("alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=")
     (tmp_path / "tenants").mkdir()
     (tmp_path / "tenants" / "found.yaml").write_text("weight: 3")

@@ -34,6 +34,7 @@ from penstock.config.compile.sessions import doubt_shared_cookies
 from penstock.config.compile.split import routable
 from penstock.config.compile.store import StoreSettings, compile_store
 from penstock.config.compile.tenants import compile_tenants, demand_keys, read_directory
+from penstock.config.compile.traces import compile_traces
 from penstock.config.document.addresses import Address
 from penstock.config.document.admin import DEFAULT_ADMIN
 from penstock.config.document.listeners import Listener
@@ -149,6 +150,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     pages = compile_error_pages(document.error_pages, ("error_pages",), findings)
     store = compile_store(document.store, findings)
     admin = compile_admin(document.admin, findings)
+    traces = compile_traces(document.traces, findings)
     _check_conflicts(document, listeners, pools, findings)
     findings.raise_if_any()
     log = document.request_log
@@ -159,6 +161,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
             routes=routes,
             pools=tuple(pools.values()),
             request_log=log.compiled(log.path and str(findings.path(log.path))),
+            traces=traces,
             prompt_bytes=document.prompt_memory,
             error_pages=pages,
             via=document.via,

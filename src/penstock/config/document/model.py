@@ -29,6 +29,7 @@ from penstock.config.document.section import Section, setting
 from penstock.config.document.show import show
 from penstock.config.document.store import Store, store_section
 from penstock.config.document.tenants import Tenants
+from penstock.config.document.traces import Traces
 from penstock.config.document.values import (
     Authority,
     ListenUrl,
@@ -107,6 +108,9 @@ class Document(Section):
     request_log: Annotated[
         RequestLog, BeforeValidator(request_log_of, json_schema_input_type=str | RequestLog)
     ] = setting(RequestLog(), "One line for each request: `off`, `stdout`, or a file's path.")
+    traces: Traces | None = setting(
+        None, "Spans of requests, their queues and attempts for a collector of OpenTelemetry."
+    )
     state: Annotated[str, Field(min_length=1)] | None = setting(
         None,
         "Directory for what is to survive a restart: changes at run time, forecasts, certificates "

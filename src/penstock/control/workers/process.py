@@ -19,7 +19,7 @@ from penstock.dataplane.worker.messages import Inbox, frame, framed
 
 WORKER_COMMAND: Final = (sys.executable, "-m", "penstock.dataplane.worker")
 _READ_BYTES: Final = 65536
-_OF_LIMITS: Final = ("lend", "usage")
+_TOLD: Final = ("lend", "usage", "traces")
 
 
 Told = dict[str, object] | Awaitable[dict[str, object]] | None  # to a worker
@@ -53,9 +53,10 @@ class WorkerProcess:
         on_told: Callable[[int, dict[str, object]], Told] = _nothing,
     ) -> None:
         """``on_notice`` is called with the worker's index and what it wants logged, ``on_told``
-        with what it tells or asks of limits, which it returns the answer to; ``first`` is the index
-        of the first worker, which has the first of a listener's sockets. ``wakers`` are the
-        eventfds of all workers from that one on, by which they wake one another."""
+        with what it tells of traces and limits, or asks of these, which it returns the answer to;
+        ``first`` is the index of the first worker, which has the first of a listener's sockets.
+        ``wakers`` are the eventfds of all workers from that one on, by which they wake one
+        another."""
         self.index = index
         self._place = index - first
         self._first = first
@@ -212,7 +213,7 @@ class WorkerProcess:
             for notice in msgspec.convert(message["notices"], list[dict[str, str]]):
                 self._on_notice(self.index, notice)
             return
-        if message["kind"] in _OF_LIMITS:
+        if message["kind"] in _TOLD:
             told = self._on_told(self.index, message)
             if told is not None:
                 answering = asyncio.create_task(self._tell(told))

@@ -109,6 +109,7 @@ class Workers:
         self.on_lend: Callable[[int, Sequence[Sequence[object]]], list[list[object]]] = _lend_none
         self.on_usage: Callable[[Sequence[Sequence[object]]], None] = lambda rows: None
         self.on_refused: Callable[[dict[str, int]], None] = lambda refused: None
+        self.on_traces: Callable[[dict[str, object]], None] = lambda message: None
         self.on_worker_ended: Callable[[int], None] = lambda index: None
         self.patience_s = 0.0
         self.datagrams_held = False  # another version's workers read them
@@ -339,6 +340,9 @@ class Workers:
         if message["kind"] == "usage":
             self.on_usage(cast(list[list[object]], message["rows"]))
             self.on_refused(cast(dict[str, int], message["refused"]))
+            return None
+        if message["kind"] == "traces":
+            self.on_traces(message)
             return None
         asked = cast(list[list[object]], message["asked"])
         waiting = self.before_lend(asked)

@@ -88,6 +88,7 @@ from penstock.core.snapshot.route import (
 from penstock.core.snapshot.scale import ActuatorChoice, Scale, ScaleWindow
 from penstock.core.snapshot.split import Split
 from penstock.core.snapshot.tenant import Key, Tenant, TokenIssuer
+from penstock.core.snapshot.traces import Traces
 
 __all__ = [
     "MAX_PRIORITY",
@@ -156,6 +157,7 @@ __all__ = [
     "Tenant",
     "Throttle",
     "TokenIssuer",
+    "Traces",
     "WeightedPool",
     "decode_snapshot",
 ]
@@ -183,6 +185,7 @@ class Snapshot(Data, frozen=True):
     routes: tuple[Route, ...]
     pools: tuple[Pool, ...]
     request_log: RequestLog = RequestLog()
+    traces: Traces | None = None
     prompt_bytes: int = MOST_PROMPT_BYTES  # of bodies that are read whole, in each worker
     # For errors of all routes and pools but those of language models, whose clients read their own.
     error_pages: tuple[ErrorPage, ...] = ()

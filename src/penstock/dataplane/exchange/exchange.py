@@ -52,9 +52,12 @@ from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitProm
 from penstock.dataplane.exchange.steady import SteadyAnswer, watched
 from penstock.dataplane.exchange.steady_owner import SteadyOwner
 from penstock.dataplane.exchange.streamed_call import CallOwner, StreamedCall
+from penstock.dataplane.exchange.tracing import RequestTrace
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
+from penstock.dataplane.record.tracer import Tracer
+from penstock.dataplane.route.access import Access
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CUT, Relay
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
@@ -94,6 +97,7 @@ class Exchange(
     turns: Turns | None = None  # since somebody had to be waited for
     handling: AnswerHandling | None = None  # of an answer that may not simply pass
     stages: AnswerStages | None = None  # of its body, if it needs any
+    trace: RequestTrace | None = None  # where traces are on
     steady: SteadyAnswer | None = None  # of one whose tokens are watched
     answered: ResponseHead | None = None  # the endpoint's final head that was passed on
     relay: Relay | None = None  # since the protocol was changed
@@ -318,6 +322,8 @@ class Exchange(
             self.turns.forget_row()
         if self.steady is not None:
             self.steady.begin(attempt, self.context.env.now)
+        if self.context.tracer is not None:
+            self._traced(self.context.tracer).begin(attempt)
         attempt.begin(self.context.env.now, once)
         if attempt.is_connecting():
             self._await_connection(attempt)
@@ -372,6 +378,8 @@ class Exchange(
             head = pool_plan.forwarded(endpoint, legible)
         if self.entry is not None and self.entry.told:
             head = head.with_fields(self.entry.told)
+        if self.trace is not None:
+            head = self.trace.told(head, attempt)
         if body.other_length >= 0:
             head = head.for_other_body(body.other_length, body.decoded)
         kept = body.kept()
@@ -950,6 +958,8 @@ class Exchange(
         # What is streamed beside it has a line of its own.
         if log.enabled and self.streamed is None and log.shape.wants(self.status, ended):
             log.write(log_line(self._outcome(), now, log.shape))
+        if self.context.tracer is not None:
+            self._tell_trace(self._traced(self.context.tracer), now)
         if self.steady is not None:
             self.steady.end()
             self.steady = None
@@ -960,6 +970,17 @@ class Exchange(
         self.inspection = None
         self.streamed = None
         self.split = None
+        self.trace = None
+
+    def _traced(self, tracer: Tracer) -> RequestTrace:
+        trace = self.trace
+        if trace is None:
+            trace = self.trace = RequestTrace(tracer, self.plan)
+        return trace
+
+    def _tell_trace(self, trace: RequestTrace, now: float) -> None:
+        if trace.wants(self.status, self.ended, now - self.began):
+            trace.tell(self._outcome(), now, self.context.log.shape)
 
     def _settle(self, entry: Entry) -> None:
         """What it reserved of its limits."""

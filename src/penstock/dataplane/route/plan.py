@@ -34,6 +34,7 @@ from penstock.wire.model_name import boundary_of
 from penstock.wire.openai import OTHER, api_of
 from penstock.wire.session_keys import session_hash
 from penstock.wire.target_path import decoded_path
+from penstock.wire.traceparent import TraceParent
 from penstock.wire.upgrade import Upgrade
 
 _CHATS: Final = b"/chat/completions"
@@ -293,6 +294,7 @@ class Plan:
         # With choices: the list of models that takes the place of the engine's own.
         self.listed: bytes = b""
         self.listed_to_keys: bool = False  # only to those that an engine lets have one
+        self.trace_parent: TraceParent | None = None  # where traces are on
         self.log_facts: bytes = b""  # the part of a log line that is the same for all requests
 
     def choose(self, chance: float) -> PoolPlan:

@@ -37,6 +37,7 @@ from penstock.wire.http1 import ALLOWED_METHODS, RequestHead, hops_left
 from penstock.wire.networks import Networks
 from penstock.wire.origin import origin_of
 from penstock.wire.target_path import decoded_path, has_dot_segment
+from penstock.wire.traceparent import traceparent_of
 
 _NOBODY: Final = Networks(())
 
@@ -62,6 +63,7 @@ class Planner:
     ) -> None:
         """Raises ValueError on a network or pattern that cannot be read, or an unknown pool."""
         self.generation: int = spec.generation
+        self._traces: bool = spec.traces is not None
         self._via: bytes = spec.via.encode()
         # Comments of Via are ours to use (RFC 9110, 7.6.3): names may be the same along a chain.
         self._instance: bytes = f" ({spec.instance})".encode() if spec.instance else b""
@@ -132,6 +134,10 @@ class Planner:
         branch = self._branches[taken] if taken >= 0 else None
         route = branch.route if branch is not None else None
         plan = Plan(self.generation, route, request_id_of(head, hop))
+        if self._traces:
+            plan.trace_parent = traceparent_of(head.fields)
+            if plan.trace_parent is not None:
+                plan.trace_parent.believed = hop.trusted
         plan.pages = self.pages
         source = origin.address
         plan.source = source

@@ -82,6 +82,12 @@ class Mailbox(Pollable, NoticeTaker):
     def tell_usage(self, rows: list[list[object]], refused: dict[str, int]) -> None:
         self._send(frame({"kind": "usage", "rows": rows, "refused": refused}))
 
+    def tell_traces(self, requests: list[dict[str, object]], dropped: int) -> None:
+        if len(self._unsent) >= _MAX_UNSENT_BYTES:
+            dropped += len(requests)
+            requests = []
+        self._send(frame({"kind": "traces", "requests": requests, "dropped": dropped}))
+
     def _go_on(self) -> None:
         """One message after the other; a snapshot waits for TLS contexts that are to be made."""
         while self._waiting and not self._building:

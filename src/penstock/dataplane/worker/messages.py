@@ -24,6 +24,7 @@ To the supervisor: {"kind": "applied", "generation": 7}         the first one me
                        needed, at least; given back, owed; and more ahead; answered with "lent"
                    {"kind": "usage", "rows": [["tenant", "key", "model", 1, 9, 0, 5, 0.01], …],
                     "refused": {"limit": 2, …}}
+                   {"kind": "traces", "requests": [{…}, …], "dropped": 0}    of RequestTrace.tell
                    {"kind": "notices", "notices": [{"event": "…", "message": "…", …}]}
 
 A snapshot replaces the one before; changes (``core.snapshot.changes``) replace endpoints in the one

@@ -26,6 +26,7 @@ from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import challenge_contexts, server_context
 from penstock.dataplane.record.log_shape import LogShape
 from penstock.dataplane.record.recorder import Recorder
+from penstock.dataplane.record.tracer import Tracer
 from penstock.dataplane.worker.live_snapshot import LiveSnapshot
 from penstock.wire.client_certificate import taken_out
 
@@ -44,6 +45,10 @@ class NoticeTaker:
 
     def tell_usage(self, rows: list[list[object]], refused: dict[str, int]) -> None:
         """Have what tenants used added up, and how many requests each limit refused."""
+        raise NotImplementedError
+
+    def tell_traces(self, requests: list[dict[str, object]], dropped: int) -> None:
+        """Have spans made of these; ``dropped`` further ones were traced in vain."""
         raise NotImplementedError
 
 
@@ -114,6 +119,8 @@ class Worker(Chore):
             raise
         context.log.use(log)
         context.log.shape = LogShape(spec.request_log)
+        if context.tracer is None or context.tracer.spec != spec.traces:
+            context.tracer = Tracer(spec.traces) if spec.traces is not None else None
         datagrams = [listener.name for listener in spec.listeners if listener.protocol == "udp"]
         for name, sock in brought.items():
             self._listen(name, sock, name in datagrams)
@@ -237,6 +244,10 @@ class Worker(Chore):
             refused = context.limits.usage.take_refused()
             if rows or refused:
                 self.supervisor.tell_usage(rows, refused)
+            if context.tracer is not None:
+                requests, dropped = context.tracer.take()
+                if requests or dropped:
+                    self.supervisor.tell_traces(requests, dropped)
         counters.publish()
         context.limits.on_sweep(now)
         context.outlets.trim(now)

@@ -1,0 +1,200 @@
+"""Spans to a collector: OTLP over HTTP, in JSON, in batches that are bounded."""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from penstock import __version__
+from penstock.control.events import Events
+from penstock.control.traces.spans import Span, ToldRequest, spans_of
+from penstock.core.snapshot import Snapshot, Traces
+
+_PATH: Final = "/v1/traces"
+_BATCH: Final = 512  # spans
+_MOST_WAITING: Final = 8192  # spans; of each some 1 KB
+_PAUSE_S: Final = 1.0  # between batches that are not full
+_TIMEOUT_S: Final = 10.0
+_FIRST_BACK_OFF_S: Final = 1.0
+_MOST_BACK_OFF_S: Final = 30.0
+_MOST_ANSWER_BYTES: Final = 65_536
+# OTLP: the same may be sent once more; whatever else fails would fail again.
+_RETRYABLE: Final = (429, 502, 503, 504)
+
+
+class CollectorError(Exception):
+    """A batch was not taken. The text is for people."""
+
+    def __init__(self, text: str, again: bool) -> None:
+        """``again``: whether it may be taken later."""
+        super().__init__(text)
+        self.again = again
+
+
+class SpanSender:
+    """``take`` never waits: spans beyond what has room are dropped and counted."""
+
+    def __init__(self, events: Events) -> None:
+        self.sent = 0  # spans
+        self.dropped = 0  # spans, and requests that workers had no room for
+        self._events = events
+        self._spec: Traces | None = None
+        self._policies: dict[str, str] = {}
+        self._waiting: deque[Span] = deque()
+        self._session: aiohttp.ClientSession | None = None
+        self._failing = False
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is traced."""
+        return self._spec is not None
+
+    def configure(self, snapshot: Snapshot) -> None:
+        """Send where that snapshot says."""
+        self._spec = snapshot.traces
+        self._policies = {pool.name: pool.policy.name for pool in snapshot.pools}
+
+    def take(self, message: Mapping[str, object]) -> None:
+        """What a worker tells of requests that are traced."""
+        told = msgspec.convert(message["requests"], list[ToldRequest])
+        self.dropped += msgspec.convert(message["dropped"], int)
+        for request in told:
+            spans = spans_of(request, self._policies)
+            if len(self._waiting) + len(spans) > _MOST_WAITING:
+                self.dropped += len(spans)
+            else:
+                self._waiting.extend(spans)
+
+    async def run(self) -> None:
+        """Send what comes, until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(_PAUSE_S)
+                while self._waiting and self._spec is not None:
+                    await self._send_batch()
+        finally:
+            if self._session is not None:
+                await self._session.close()
+                self._session = None
+
+    async def _send_batch(self) -> None:
+        """The oldest that wait, as often as it takes."""
+        batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+        back_off_s = _FIRST_BACK_OFF_S
+        while (spec := self._spec) is not None:
+            try:
+                refused = await self._send(spec, batch)
+            except CollectorError as error:
+                self._tell_failing(spec, error)
+                if error.again and not self._is_full():
+                    await asyncio.sleep(back_off_s)
+                    back_off_s = min(back_off_s * 2, _MOST_BACK_OFF_S)
+                    continue
+                self.dropped += len(batch)
+                if error.again:  # newer ones are worth more, but no hurry helps
+                    await asyncio.sleep(back_off_s)
+                return
+            self.sent += len(batch) - refused
+            self.dropped += refused
+            if self._failing:
+                self._failing = False
+                self._events.info("traces.resumed", f"{spec.endpoint} takes spans again")
+            return
+        self.dropped += len(batch)  # traces were turned off meanwhile
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) > _MOST_WAITING - _BATCH
+
+    async def _send(self, spec: Traces, batch: list[Span]) -> int:
+        """How many of the batch the collector refused. Raises CollectorError."""
+        body = msgspec.json.encode(export_of(spec.service_name, batch))
+        try:
+            headers = await asyncio.to_thread(headers_of, spec.headers_file)
+            async with (
+                asyncio.timeout(_TIMEOUT_S),
+                self._opened().post(
+                    spec.endpoint.rstrip("/") + _PATH,
+                    data=body,
+                    headers=headers,
+                    allow_redirects=False,
+                ) as answer,
+            ):
+                said = await answer.content.read(_MOST_ANSWER_BYTES)
+        except TimeoutError:
+            raise CollectorError(f"no answer within {_TIMEOUT_S:g} s", True) from None
+        except (OSError, aiohttp.ClientError, ValueError) as error:
+            raise CollectorError(str(error) or type(error).__name__, True) from error
+        if answer.status != 200:
+            raise CollectorError(f"it answers {answer.status}", answer.status in _RETRYABLE)
+        return min(refused_of(said), len(batch))
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(), limit=1),
+                headers={
+                    "User-Agent": f"penstock/{__version__}",
+                    "Content-Type": "application/json",
+                },
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+                trust_env=False,
+            )
+        return self._session
+
+    def _tell_failing(self, spec: Traces, error: CollectorError) -> None:
+        """Once, until it takes spans again."""
+        if not self._failing:
+            self._failing = True
+            self._events.warning(
+                "traces.failing",
+                f"{spec.endpoint} takes no spans, which are kept while there is room: {error}",
+            )
+
+
+def export_of(service_name: str, spans: list[Span]) -> dict[str, object]:
+    """An ExportTraceServiceRequest."""
+    service = {
+        "key": "service.name",
+        "value": {"stringValue": service_name},
+    }
+    version = {"key": "service.version", "value": {"stringValue": __version__}}
+    scope = {"name": "penstock", "version": __version__}
+    return {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": [service, version]},
+                "scopeSpans": [{"scope": scope, "spans": spans}],
+            }
+        ]
+    }
+
+
+def headers_of(file: str) -> dict[str, str]:
+    """``Name: value`` a line, read anew each time. Raises OSError and ValueError."""
+    headers: dict[str, str] = {}
+    if not file:
+        return headers
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise ValueError(f"{file}, line {number}: write `Name: value`")
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def refused_of(said: bytes) -> int:
+    """How many spans an answer of 200 says were refused (``partialSuccess``)."""
+    try:
+        told = msgspec.json.decode(said)
+        return max(int(told["partialSuccess"]["rejectedSpans"]), 0)
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+        return 0  # none, as it is mostly said, or in Protocol Buffers
