@@ -40,7 +40,6 @@ class Chores:
         keep("budgets", parts.limits.run)
         keep("keys of issuers", parts.key_sets.run)
         keep("usage", parts.usage.run)
-        keep("sending spans", parts.spans.run)
         keep("telling the service manager", parts.service_manager.watch)
 
     async def end(self) -> None:

@@ -144,6 +144,7 @@ class Supervisor:
             await self._handover.stop()
             await self._chores.end()
             await self._end_scaling()
+            await self._parts.spans.close()
             await self._admin_address.close(left=self._succession.left.is_set())
         self._parts.events.info("stopped", "stopped")
 

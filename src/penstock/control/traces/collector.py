@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +12,9 @@ import aiohttp
 import msgspec
 
 from penstock import __version__
+from penstock.control.background import keep
 from penstock.control.events import Events
-from penstock.control.traces.spans import Span, ToldRequest, spans_of
+from penstock.control.traces.spans import MOST_SPANS, Span, ToldRequest, spans_of
 from penstock.core.snapshot import Snapshot, Traces
 
 _PATH: Final = "/v1/traces"
@@ -20,6 +22,7 @@ _BATCH: Final = 512  # spans
 _MOST_WAITING: Final = 8192  # spans; of each some 1 KB
 _PAUSE_S: Final = 1.0  # between batches that are not full
 _TIMEOUT_S: Final = 10.0
+_LAST_S: Final = 2.0  # to send what waits when the balancer ends
 _FIRST_BACK_OFF_S: Final = 1.0
 _MOST_BACK_OFF_S: Final = 30.0
 _MOST_ANSWER_BYTES: Final = 65_536
@@ -41,13 +44,14 @@ class SpanSender:
 
     def __init__(self, events: Events) -> None:
         self.sent = 0  # spans
-        self.dropped = 0  # spans, and requests that workers had no room for
+        self.dropped = 0  # spans, and requests that there was no room for
         self._events = events
         self._spec: Traces | None = None
         self._policies: dict[str, str] = {}
         self._waiting: deque[Span] = deque()
         self._session: aiohttp.ClientSession | None = None
         self._failing = False
+        self._running: asyncio.Task[None] | None = None  # since anything was traced
 
     @property
     def is_on(self) -> bool:
@@ -64,23 +68,35 @@ class SpanSender:
         told = msgspec.convert(message["requests"], list[ToldRequest])
         self.dropped += msgspec.convert(message["dropped"], int)
         for request in told:
-            spans = spans_of(request, self._policies)
-            if len(self._waiting) + len(spans) > _MOST_WAITING:
-                self.dropped += len(spans)
+            if len(self._waiting) + MOST_SPANS > _MOST_WAITING:
+                self.dropped += 1
             else:
-                self._waiting.extend(spans)
+                self._waiting.extend(spans_of(request, self._policies))
+        if self._running is None:
+            self._running = asyncio.create_task(keep("sending spans", self.run, self._events))
 
     async def run(self) -> None:
         """Send what comes, until cancelled."""
-        try:
-            while True:
-                await asyncio.sleep(_PAUSE_S)
-                while self._waiting and self._spec is not None:
-                    await self._send_batch()
-        finally:
-            if self._session is not None:
-                await self._session.close()
-                self._session = None
+        while True:
+            await asyncio.sleep(_PAUSE_S)
+            await self._send_all()
+
+    async def close(self) -> None:
+        """Send what waits, for a moment at most, and end."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+            self._running = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_S):
+                await self._send_all()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _send_all(self) -> None:
+        while self._waiting and self._spec is not None:
+            await self._send_batch()
 
     async def _send_batch(self) -> None:
         """The oldest that wait, as often as it takes."""

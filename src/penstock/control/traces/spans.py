@@ -11,6 +11,8 @@ import msgspec
 
 Span = dict[str, object]
 
+MOST_SPANS: Final = 18  # of a request: its own, its queue and sixteen attempts
+
 # SpanKind and StatusCode of OTLP.
 _INTERNAL: Final = 1
 _SERVER: Final = 2
@@ -104,7 +106,7 @@ def _request(told: ToldRequest) -> Span:
     span = _span(told, told.span, told.parent, name, _SERVER, 0.0, told.took)
     if told.status >= _SERVER_ERROR or told.end in _BROKEN:
         attributes["error.type"] = told.end if told.end in _BROKEN else str(told.status)
-        span["status"] = {"code": _ERROR, "message": told.why}
+        span["status"] = {"code": _ERROR, "message": _text(told.why)}
     span["attributes"] = _attributes(attributes)
     return span
 
@@ -192,7 +194,7 @@ def _span(
     span: Span = {
         "traceId": told.trace,
         "spanId": own,
-        "name": name,
+        "name": _text(name),
         "kind": kind,
         # 64-bit numbers are texts in the JSON of Protocol Buffers.
         "startTimeUnixNano": str(int(start * _NS_PER_S)),
@@ -217,4 +219,9 @@ def _value(value: object) -> dict[str, Any]:
         return {"doubleValue": value}
     if isinstance(value, list):
         return {"arrayValue": {"values": [_value(each) for each in value]}}
-    return {"stringValue": str(value)}
+    return {"stringValue": _text(str(value))}
+
+
+def _text(value: str) -> str:
+    """Without halves of surrogate pairs, which names in JSON may have and UTF-8 cannot."""
+    return value.encode("utf-8", "replace").decode()

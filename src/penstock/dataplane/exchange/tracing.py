@@ -18,6 +18,9 @@ from penstock.wire.traceparent import (
 )
 
 _MOST_ATTEMPTS: Final = 16  # that have a span
+# Of what clients choose, and of reasons: the supervisor keeps thousands.
+_MOST_CHARACTERS: Final = 256
+_MOST_OF_PATH: Final = 1024
 
 
 class RequestTrace:
@@ -81,25 +84,25 @@ class RequestTrace:
             "began": wall_clock() - (now - began),
             "took": now - began,
             "queued": outcome.queued_s,
-            "method": head.method.decode("latin-1"),
+            "method": _text(head.method),
             "path": _path_of(head),
-            "host": head.host.decode("latin-1"),
-            "version": head.version.decode("latin-1"),
+            "host": _text(head.host),
+            "version": _text(head.version),
             "client": shape.client(plan.source),
-            "id": outcome.request_id.decode("latin-1"),
+            "id": _text(outcome.request_id),
             "route": route.name if route is not None else "",
             "pool": outcome.pool.decode("latin-1"),
             "status": outcome.status,
             "end": outcome.ended,
-            "why": outcome.why,
+            "why": outcome.why[:_MOST_CHARACTERS],
             "attempts": self._told_attempts(began, now),
         }
         if parent is not None:
             told["parent"] = parent.span_id.decode()
         prompt = outcome.prompt
         if prompt is not None:
-            told["asked"] = prompt.asked or prompt.found.model
-            told["model"] = prompt.found.model
+            told["asked"] = (prompt.asked or prompt.found.model)[:_MOST_CHARACTERS]
+            told["model"] = prompt.found.model[:_MOST_CHARACTERS]
         answer = outcome.answer
         if answer is not None and outcome.tells_usage:
             meter = answer.meter
@@ -107,7 +110,7 @@ class RequestTrace:
             told["cached_tokens"] = meter.cached_tokens
             told["output_tokens"] = meter.output_tokens
             told["first_token"] = answer.first_token_s()
-            told["finish"] = meter.finish_reason
+            told["finish"] = meter.finish_reason[:_MOST_CHARACTERS]
         self._tracer.tell(told)
 
     def _told_attempts(self, began: float, now: float) -> list[dict[str, object]]:
@@ -152,4 +155,8 @@ class RequestTrace:
 
 def _path_of(head: RequestHead) -> str:
     """Without the query, in which there may be keys."""
-    return head.target.partition(b"?")[0].decode("latin-1")
+    return head.target.partition(b"?")[0][:_MOST_OF_PATH].decode("latin-1")
+
+
+def _text(value: bytes) -> str:
+    return value[:_MOST_CHARACTERS].decode("latin-1")

@@ -22,6 +22,7 @@ from penstock.dataplane.worker.tls_building import TlsBuilding
 
 _MAX_DESCRIPTORS: Final = 64  # taken with one read of the mailbox
 _MAX_UNSENT_BYTES: Final = 1024 * 1024
+_TRACES_AT_ONCE: Final = 50  # requests
 # How long running requests may take where the supervisor does not say.
 DEFAULT_DEADLINE_S: Final = 30.0
 LINGER_S: Final = 1.0  # clients that ask all the time have asked by then
@@ -83,10 +84,16 @@ class Mailbox(Pollable, NoticeTaker):
         self._send(frame({"kind": "usage", "rows": rows, "refused": refused}))
 
     def tell_traces(self, requests: list[dict[str, object]], dropped: int) -> None:
-        if len(self._unsent) >= _MAX_UNSENT_BYTES:
-            dropped += len(requests)
-            requests = []
-        self._send(frame({"kind": "traces", "requests": requests, "dropped": dropped}))
+        # Several messages, so that none is too long.
+        for at in range(0, max(len(requests), 1), _TRACES_AT_ONCE):
+            if len(self._unsent) >= _MAX_UNSENT_BYTES:
+                dropped += len(requests) - at
+                requests = []
+            some = requests[at : at + _TRACES_AT_ONCE]
+            self._send(frame({"kind": "traces", "requests": some, "dropped": dropped}))
+            if not requests:
+                return
+            dropped = 0
 
     def _go_on(self) -> None:
         """One message after the other; a snapshot waits for TLS contexts that are to be made."""

@@ -137,6 +137,16 @@ def test_more_than_there_is_room_for_are_dropped_and_counted() -> None:
         assert tracer.take() == ([], 0)
 
 
+def test_what_clients_choose_is_told_in_part() -> None:
+    with Stage(traced(ALL)) as stage:
+        client = stage.client()
+        stage.send(client, get("/" + "a" * 5000))
+        endpoint, _ = stage.asked()
+        stage.send(endpoint, answer_of(b""))
+        (request,) = told(stage)
+        assert request["path"] == "/" + "a" * 1023
+
+
 def test_what_others_say_of_traces_passes_unchanged() -> None:
     others = (
         "X-Amzn-Trace-Id: Root=1-67891233-abcdef012345678912345678;Sampled=1",
