@@ -3,12 +3,26 @@
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
-from penstock.core.snapshot import Retry, Snapshot, Traces
-from tests.harness.fake.stage import Stage, pool_of
+from penstock.control.traces.spans import ToldRequest, spans_of
+from penstock.core.snapshot import Admission, Queue, Retry, Snapshot, Traces
+from tests.harness.fake.stage import Stage, member, pool_of
 from tests.harness.messages import answer_of, get
 from tests.harness.world import listener, world
+from tests.unit.dataplane.stage.asking import status_of
+from tests.unit.dataplane.stage.streaming import (
+    DONE,
+    HEAD,
+    LAST,
+    asking,
+    chat,
+    chunk,
+    engines,
+    event,
+    token,
+)
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -161,3 +175,55 @@ def test_what_others_say_of_traces_passes_unchanged() -> None:
         for line in others:
             assert line.encode() in sent
         stage.send(endpoint, answer_of(b""))
+
+
+def test_the_wait_in_the_queue_is_told() -> None:
+    room = Admission(queue=Queue(length=2))
+    pool = pool_of(member(0, max_in_flight=1), admission=room)
+    with Stage(world(pool, traces=ALL)) as stage:
+        for target in ("/first", "/second"):
+            stage.send(stage.client(), get(target))
+        stage.pass_time(1.5)
+        for _ in range(2):
+            endpoint, _ = stage.asked()
+            stage.send(endpoint, answer_of(b""))
+        requests = {each["path"]: each for each in told(stage)}
+        assert requests["/first"]["queued"] == 0.0
+        assert requests["/second"]["queued"] >= 1.5
+        (attempt,) = requests["/second"]["attempts"]
+        assert attempt["began"] >= 1.5
+
+
+def test_of_a_language_model_its_name_and_tokens_are_told() -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    with Stage(world(engines(0, usage="asked"), traces=ALL)) as stage:
+        _, engine = asking(stage, chat(stream_options={"include_usage": True}))
+        stage.send(engine, HEAD + chunk(token("a")) + chunk(token("b")))
+        stage.send(engine, chunk(event(finish="stop", usage=usage)) + chunk(DONE) + LAST)
+        (request,) = told(stage)
+        assert (request["asked"], request["model"], request["finish"]) == ("m", "m", "stop")
+        assert (request["input_tokens"], request["output_tokens"]) == (7, 2)
+        msgspec.convert(request, ToldRequest)
+
+
+def test_traces_that_are_turned_on_or_off_meanwhile_harm_no_request() -> None:
+    with Stage(traced(ALL)) as stage:
+        client = stage.client()
+        stage.send(client, get())
+        stage.apply(traced(None))
+        endpoint, _ = stage.asked()
+        stage.send(endpoint, answer_of(b"hello"))
+        assert status_of(stage.received(client)) == 200
+        stage.send(client, get())
+        stage.apply(traced(ALL))
+        stage.send(endpoint, answer_of(b"hello"))
+        assert status_of(stage.received(client)) == 200
+        (request,) = told(stage)
+        assert (request["status"], request["attempts"]) == (200, [])
+
+
+def test_what_is_told_can_be_read_by_the_supervisor() -> None:
+    with Stage(traced(ALL)) as stage:
+        exchanged(stage, SAMPLED)
+        (request,) = told(stage)
+        assert len(spans_of(msgspec.convert(request, ToldRequest), {"main": "p2c"})) == 2
