@@ -81,7 +81,11 @@ class CountedEndpoint(Endpoint):
             total_s = now - opened_at
             tally.total_s += total_s
             microseconds = int(total_s * 1e6)
-            bucket = _COARSE[microseconds] if microseconds < _LISTED_US else coarse_of(microseconds)
+            bucket = 0
+            if 0 <= microseconds < _LISTED_US:
+                bucket = _COARSE[microseconds]
+            elif microseconds > 0:
+                bucket = coarse_of(microseconds)
             tally.values[L_TIMES + bucket] += 1
         tally.changed = True
         if verdict == FAILED:

@@ -57,7 +57,6 @@ from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.record.tracer import Tracer
-from penstock.dataplane.route.access import Access
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CUT, Relay
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
