@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,10 +145,23 @@ def test_the_bound_holds_over_all_workers_and_none_is_left_waiting(
 
 def worker_of(workers: list[int], client: Client) -> int:
     """The pid of the worker that has the other end of the client's connection."""
-    port = f":{client.socket.getsockname()[1]:04X}"
+    ours, theirs = client.socket.getsockname()[1], client.socket.getpeername()[1]
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    other_end = next(f"socket:[{row[9]}]" for row in rows if row[2].endswith(port))
+    other_end = next(
+        f"socket:[{row[9]}]"
+        for row in rows  # of proc(5): local and remote address, and the state, 01: ESTABLISHED
+        if row[1].endswith(f":{theirs:04X}") and row[2].endswith(f":{ours:04X}") and row[3] == "01"
+    )
     for pid in workers:
-        if other_end in [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]:
+        if other_end in descriptors(pid):
             return pid
     raise AssertionError("no worker has it")
+
+
+def descriptors(pid: int) -> list[str]:
+    """What they are of; those that are closed meanwhile are left out."""
+    found = []
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(each))
+    return found

@@ -6,6 +6,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class FileServer:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            with client:
+            with client, suppress(ConnectionError):  # whose worker was killed meanwhile
                 head = b""
                 while b"\r\n\r\n" not in head and (piece := client.recv(65536)):
                     head += piece
