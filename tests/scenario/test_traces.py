@@ -30,7 +30,7 @@ def test_a_collector_gets_the_spans_of_a_request_and_its_endpoint_the_trace(serv
                 "endpoints": [f"http://{endpoint.name}"],
                 "health_check": "off",
                 "workers": 1,
-                "traces": {"endpoint": f"http://{collector.name}", "sample": 1.0},
+                "traces": {"collector": f"http://{collector.name}", "sample": 1.0},
             }
         )
         assert balancer.connect().get("/shop?key=secret").status == 200

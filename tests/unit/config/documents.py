@@ -24,7 +24,7 @@ shutdown_deadline: 1m30s
 request_log:
   {to: ./requests.log, format: combined, sample: 0.5, hide_query: token, clients: network}
 traces:
-  endpoint: http://collector:4318
+  collector: http://collector:4318
   sample: 0.5
   errors: false
   slower_than: 2s

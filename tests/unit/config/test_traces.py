@@ -22,7 +22,7 @@ def test_all_of_it(tmp_path: Path) -> None:
     (tmp_path / "headers").write_text("A: b\n")
     assert compiled(
         tmp_path,
-        "{endpoint: http://collector:4318, sample: 0.5, errors: false, slower_than: 2s, "
+        "{collector: http://collector:4318, sample: 0.5, errors: false, slower_than: 2s, "
         "service_name: shop, headers_file: headers}",
     ) == Traces(
         "http://collector:4318", 0.5, False, 2.0, "shop", str((tmp_path / "headers").absolute())
@@ -32,12 +32,12 @@ def test_all_of_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("traces", "said"),
     [
-        ("{endpoint: 'collector:4318'}", "http://host:4318"),
-        ("{endpoint: 'http://c:4317'}", "4317 is for gRPC"),
-        ("{endpoint: 'http://c:4318/v1/traces'}", "leave out the path"),
-        ("{endpoint: 'http://me:secret@c:4318'}", "headers_file"),
-        ("{endpoint: 'http://c:4318', sample: 2}", "sample"),
-        ("{endpoint: 'http://c:4318', headers_file: none.txt}", "none.txt is no file"),
+        ("{collector: 'collector:4318'}", "http://host:4318"),
+        ("{collector: 'http://c:4317'}", "4317 is for gRPC"),
+        ("{collector: 'http://c:4318/v1/traces'}", "leave out the path"),
+        ("{collector: 'http://me:secret@c:4318'}", "headers_file"),
+        ("{collector: 'http://c:4318', sample: 2}", "sample"),
+        ("{collector: 'http://c:4318', headers_file: none.txt}", "none.txt is no file"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, traces: str, said: str) -> None:

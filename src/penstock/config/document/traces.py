@@ -32,7 +32,7 @@ def parse_collector(value: object) -> str:
 class Traces(Section):
     """Spans of OpenTelemetry, sent to a collector over OTLP/HTTP (docs/traces.md)."""
 
-    endpoint: Annotated[str, BeforeValidator(parse_collector)] = required(
+    collector: Annotated[str, BeforeValidator(parse_collector)] = required(
         "The collector: `http://host:4318`; `/v1/traces` is added."
     )
     sample: Share = setting(
@@ -56,7 +56,7 @@ class Traces(Section):
     def compiled(self, headers_file: str) -> snapshot.Traces:
         """As workers take it."""
         return snapshot.Traces(
-            self.endpoint,
+            self.collector,
             self.sample,
             self.errors,
             self.slower_than or 0.0,

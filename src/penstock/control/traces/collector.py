@@ -119,7 +119,7 @@ class SpanSender:
             self.dropped += refused
             if self._failing:
                 self._failing = False
-                self._events.info("traces.resumed", f"{spec.endpoint} takes spans again")
+                self._events.info("traces.resumed", f"{spec.collector} takes spans again")
             return
         self.dropped += len(batch)  # traces were turned off meanwhile
 
@@ -134,7 +134,7 @@ class SpanSender:
             async with (
                 asyncio.timeout(_TIMEOUT_S),
                 self._opened().post(
-                    spec.endpoint.rstrip("/") + _PATH,
+                    spec.collector.rstrip("/") + _PATH,
                     data=body,
                     headers=headers,
                     allow_redirects=False,
@@ -169,7 +169,7 @@ class SpanSender:
             self._failing = True
             self._events.warning(
                 "traces.failing",
-                f"{spec.endpoint} takes no spans, which are kept while there is room: {error}",
+                f"{spec.collector} takes no spans, which are kept while there is room: {error}",
             )
 
 

@@ -4,7 +4,7 @@ from penstock.core.snapshot.data import Data
 
 
 class Traces(Data, frozen=True):
-    endpoint: str  # the collector's address, without the path of traces
+    collector: str  # its address, without the path of traces
     sample: float = 0.01  # share of requests that are traced whatever becomes of them
     errors: bool = True  # those that went wrong, besides
     slower_than_s: float = 0.0  # those that took so long, besides; 0.0: none
