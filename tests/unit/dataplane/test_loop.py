@@ -4,12 +4,13 @@ import os
 import socket
 from collections.abc import Iterator
 from random import Random
+from time import monotonic
 
 import pytest
 
 from penstock._form import form
 from penstock.core.env import Env
-from penstock.dataplane.io.loop import READABLE, Loop, Pollable
+from penstock.dataplane.io.loop import READABLE, Alarm, Loop, Pollable
 
 
 class Recorder(Pollable):
@@ -66,3 +67,39 @@ def test_an_event_of_a_closed_descriptor_is_not_taken_for_its_successors(
     assert first.told + second.told == 1
     assert earlier.successor is not None
     assert earlier.successor.told == 0
+
+
+class Broken(Alarm):
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.crashed = False
+
+    def ring(self, now: float) -> None:
+        raise ZeroDivisionError
+
+    def on_crash(self) -> None:
+        self.crashed = True
+        raise ZeroDivisionError
+
+
+class Last(Alarm):
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+
+    def ring(self, now: float) -> None:
+        self.loop.stop()
+
+
+@pytest.mark.skipif(form() == "compiled", reason="tests cannot inherit from compiled classes")
+def test_an_alarm_that_crashes_ends_neither_the_loop_nor_other_alarms(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A policy of a user's own picks while one rings."""
+    now = monotonic()
+    loop = Loop(Env(Random(1), now))
+    broken = Broken(loop)
+    loop.set_alarm(broken, now)
+    loop.set_alarm(Last(loop), now + 0.01)
+    loop.run()
+    assert broken.crashed
+    assert "ZeroDivisionError" in capfd.readouterr().err

@@ -196,8 +196,7 @@ def ask_auth(
 ) -> AuthCall | None:
     """A question under way; None when there is nobody to be asked."""
     pool = question.plan.pool
-    pool.counters.requests += 1
-    pool.counters.changed = True
+    pool.counters.came()
     endpoint = pool.pick(question.plan.request, context.env)
     if endpoint is None:
         pool.counters.bump(P_NO_ENDPOINT)

@@ -348,6 +348,10 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
             self._dispatch.pool.counters.bump(P_LATE_TOKENS)
             owner.break_off(attempt, TIMEOUT, f"no token came for {alarm.token_s:g} s")
 
+    def on_crash(self) -> None:
+        if self._owner is not None:
+            self._owner.on_crash()
+
     def _ring_for_first(self, owner: SteadyOwner, attempt: Attempt, now: float) -> None:
         two = self._two
         if two is not None and 0.0 < two.ask_at <= now:

@@ -46,3 +46,7 @@ class SteadyOwner:
     def end_whole(self, attempt: Attempt, outcome: int, data: bytes) -> None:
         """The answer is whole with that, though its attempt ended otherwise."""
         raise NotImplementedError
+
+    def on_crash(self) -> None:
+        """A bug showed: give up, and leave no client waiting."""
+        raise NotImplementedError

@@ -13,6 +13,10 @@ class TokenAwaiter:
         """It is due."""
         raise NotImplementedError
 
+    def on_crash(self) -> None:
+        """A bug showed while it rang."""
+        raise NotImplementedError
+
 
 class TokenAlarm(Alarm):
     """Of one answer. It is all that the loop's list of alarms holds on to, until its time."""
@@ -27,6 +31,10 @@ class TokenAlarm(Alarm):
     def ring(self, now: float) -> None:
         if self._answer is not None:
             self._answer.ring(now)
+
+    def on_crash(self) -> None:
+        if self._answer is not None:
+            self._answer.on_crash()
 
     def ring_at(self, at: float) -> None:
         """At 0.0 not at all."""

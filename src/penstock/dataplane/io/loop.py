@@ -81,6 +81,10 @@ class Alarm:
         """It is due; it may be set again."""
         raise NotImplementedError
 
+    def on_crash(self) -> None:
+        """A bug showed while it rang: give up whatever it was set for."""
+        raise NotImplementedError
+
 
 class Chore:
     """Something to do between events."""
@@ -192,7 +196,10 @@ class Loop:
             at, _, alarm = heappop(alarms)
             if alarm.due_at == at:
                 alarm.due_at = 0.0
-                alarm.ring(now)
+                try:
+                    alarm.ring(now)
+                except Exception:  # noqa: BLE001
+                    self._alarm_crashed(alarm)
 
     def _flush(self) -> None:
         while self._unflushed:
@@ -214,6 +221,14 @@ class Loop:
             chore.on_sweep(now)
         if self._unflushed:
             self._flush()
+
+    def _alarm_crashed(self, alarm: Alarm) -> None:
+        """As ``_crashed``."""
+        report_bug(f"while {alarm!r} rang")
+        try:
+            alarm.on_crash()
+        except Exception:  # noqa: BLE001
+            traceback.print_exc()
 
     def _crashed(self, item: Pollable) -> None:
         """One connection's bug must not end the others: say it in full, and give up that one."""
