@@ -37,7 +37,8 @@ def start_request(balancer: Balancer, endpoint: ScriptedEndpoint) -> Client:
 def is_refused(balancer: Balancer, address: tuple[str, int]) -> bool:
     try:
         Client(address).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
+        # Reset: the kernel had taken the connection when its listener was closed.
         return True
     return False
 
