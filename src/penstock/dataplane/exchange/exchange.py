@@ -2,7 +2,7 @@
 
     accept → parse         client/listener.py, client/http1.py
     → route                route/planner.py, once for each distinct head
-    → inspect              inspection.py, while the body comes
+    → clear                clearance.py: who asks, what the body asks for, what that takes
     → admit → eligible → pick → ticket       dispatch.py
     → send → relay → settle                  here
 
@@ -30,10 +30,10 @@ from penstock.dataplane.exchange.answer_stages import AnswerStages
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
+from penstock.dataplane.exchange.clearance import Clearance, ClearanceOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.endpoint_picking.call import PickingCall
-from penstock.dataplane.exchange.entrance import Entrance, EntranceOwner
-from penstock.dataplane.exchange.entry import Entry, EntryOwner
+from penstock.dataplane.exchange.entry import Entry
 from penstock.dataplane.exchange.failover import (
     Failover,
     may_be_sent_again,
@@ -41,7 +41,7 @@ from penstock.dataplane.exchange.failover import (
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
 from penstock.dataplane.exchange.grpc_call import GrpcCall
-from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
+from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.log_line import log_line
 from penstock.dataplane.exchange.mirror import start_mirror
 from penstock.dataplane.exchange.outcome import Outcome
@@ -55,7 +55,6 @@ from penstock.dataplane.exchange.streamed_call import CallOwner, StreamedCall
 from penstock.dataplane.exchange.tracing import RequestTrace
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
-from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.record.tracer import Tracer
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import CUT, Relay
@@ -72,9 +71,7 @@ _TELLS_NOTHING: Final = frozenset(("client_gone", "bad_request", "crashed"))
 
 class Exchange(
     AttemptOwner,
-    EntranceOwner,
-    ModelsAwaiter,
-    EntryOwner,
+    ClearanceOwner,
     GatheringOwner,
     TunnelOwner,
     SteadyOwner,
@@ -85,12 +82,10 @@ class Exchange(
 
     # Defaults stand in the class body: set one by one they cost more than the rest of __init__.
     pool_plan: PoolPlan | None = None
-    entry: Entry | None = None  # of one on a route that asks who asks
-    entrance: Entrance | None = None  # while it is not known whether it may go on
+    clearance: Clearance | None = None  # of one that is asked who asks, or whose body is read
     dispatch: Dispatch | None = None  # of one that goes to an endpoint
     own_call: OwnCall | None = None  # of one that is answered here
     streamed: StreamedCall | None = None  # likewise, as it comes
-    inspection: Inspection | None = None  # of one whose body may tell more
     call: GrpcCall | None = None  # of one that is a gRPC call to an endpoint
     split: SplitPrompt | None = None  # of one whose prompt may be computed elsewhere
     turns: Turns | None = None  # since somebody had to be waited for
@@ -125,7 +120,7 @@ class Exchange(
         body.first = data
         body.size = len(data)
         body.complete = complete
-        if plan.guarded and not self._is_let_in():
+        if plan.guarded and not self._cleared().lets_in(self.front):
             return
         self._begin(data, complete)
 
@@ -139,8 +134,8 @@ class Exchange(
         env = self.context.env
         pool_plan = plan.choices[0] if len(plan.choices) == 1 else plan.choose(env.random())
         self.pool_plan = pool_plan
-        if self.entry is not None:
-            self.entry.name_caller(pool_plan)
+        if self.clearance is not None:
+            self.clearance.name_caller(pool_plan)
         pool = pool_plan.pool
         pool.counters.requests += 1
         pool.counters.changed = True
@@ -160,101 +155,43 @@ class Exchange(
                 dispatch.expire_by(self.began + plan.grpc_timeout_s)
         if plan.mirror is not None and env.random() < plan.mirror_share:
             body.copy_to(start_mirror(self.context, plan.mirror, self.head, self.request_id))
-        if pool_plan.may_tell_more and not self._inspect(pool_plan, data, complete):
+        if pool_plan.may_tell_more and not self._cleared().begin(
+            dispatch, pool_plan, pool.learning, body
+        ):
             return
-        self._admit(dispatch)
+        clearance = self.clearance
+        if clearance is None or clearance.reserves(dispatch, pool_plan):
+            self._ask_for_place(dispatch)
 
-    def _is_let_in(self) -> bool:
-        """Whether whoever asks may ask here, and is not answered already."""
-        entrance = Entrance(self.context, self.front, self.plan, self.request_id, self)
-        self.entry = entrance.entry
-        if entrance.lets_in():
-            return True
-        if entrance.waits():
-            self.entrance = entrance
-            self._take_turns()
-        return False
-
-    def on_let_in(self) -> None:
-        self.entrance = None
-        self._begin(self.body.kept(), self.body.complete)
-
-    def on_kept_out(self, told: Answer) -> None:
-        self.entrance = None
-        self._give(self.own().as_page(told), "refused")
-
-    def on_listed(self, body: bytes) -> None:
-        self.entrance = None
-        self._give(answers.json_answer(200, body), "fixed")
-
-    def _inspect(self, pool_plan: PoolPlan, data: bytes, complete: bool) -> bool:
-        """Read what the body tells; False when it waits for that, or was refused."""
-        learning = pool_plan.pool.learning
-        if learning is None:
-            return True
-        inspection = Inspection(
-            self.context, pool_plan, learning, self.head, self.body, self.request_id, self
-        )
-        self.inspection = inspection
-        if self.entry is not None:
-            self.entry.prepare(inspection)
-        found = inspection.begin()
-        if found == READ_ON and complete:
-            found = inspection.read_whole(data)
-        elif found == READ_ON:
-            self._whose_turns().inspecting = True
-            if self.head.expects_continue:
-                self.front.send_continue()
-            found = inspection.read(data, False)
-        return self._heeds(inspection, found)
-
-    def _heeds(self, inspection: Inspection, found: int) -> bool:
-        """Whether the request goes on by what the body tells."""
-        if found == READ_ON:
-            return False
-        if self.turns is not None:
-            self.turns.inspecting = False
-        dispatch = self.dispatch
-        if found == GO_ON and dispatch is not None:
-            dispatch.request = inspection.request
-            return True
-        if found == REFUSE and inspection.refusal is not None:
-            self._give(self.own().as_page(inspection.refusal), "refused")
-        return False
-
-    def on_models_known(self) -> None:
-        dispatch = self.dispatch
-        inspection = self.inspection
-        if dispatch is None or inspection is None:
-            return
-        if self._heeds(inspection, inspection.understand()):
-            self._admit(dispatch)
+    def _cleared(self) -> Clearance:
+        clearance = self.clearance
+        if clearance is None:
+            clearance = self.clearance = Clearance(
+                self.context, self, self.head, self.plan, self.request_id
+            )
+        return clearance
 
     def has_ended(self) -> bool:
         return self.ended != ""
 
+    def on_let_in(self) -> None:
+        self._begin(self.body.kept(), self.body.complete)
+
+    def on_body_awaited(self) -> None:
+        if self.head.expects_continue:
+            self.front.send_continue()
+
+    def on_cleared(self) -> None:
+        if self.dispatch is not None:
+            self._ask_for_place(self.dispatch)
+
+    def on_kept_out(self, told: Answer) -> None:
+        self._give(self.own().as_page(told), "refused")
+
+    def on_listed(self, body: bytes) -> None:
+        self._give(answers.json_answer(200, body), "fixed")
+
     # --- admit, eligible, pick, ticket (Dispatch) -------------------------------------------
-
-    def _admit(self, dispatch: Dispatch) -> None:
-        """Ask for a place, once what it may take is reserved."""
-        if self.entry is None or self._has_reserved(self.entry, dispatch):
-            self._ask_for_place(dispatch)
-
-    def _has_reserved(self, entry: Entry, dispatch: Dispatch) -> bool:
-        """Whether it may ask for that, and so much; False where that is not known yet, or it was
-        kept out."""
-        pool_plan = self.pool_plan
-        return pool_plan is not None and entry.admits(
-            pool_plan, dispatch.request, self.inspection, self.head, self
-        )
-
-    def on_reserving(self) -> None:
-        self._take_turns()
-
-    def on_reserved(self) -> None:
-        dispatch = self.dispatch
-        if dispatch is not None:
-            self._ask_for_place(dispatch)
 
     def _ask_for_place(self, dispatch: Dispatch) -> None:
         """Where those are bounded, no earlier than its body would fill it."""
@@ -270,7 +207,7 @@ class Exchange(
                 self.body,
                 dispatch,
                 pool_plan,
-                self.inspection,
+                self.inspection(),
                 is_call=self.call is not None,
             )
         if self.body.complete or not self._awaits_body(dispatch):
@@ -294,9 +231,10 @@ class Exchange(
         self.begin_attempt(attempt)
 
     def _split(self, pool_plan: PoolPlan) -> SplitPrompt | None:
-        if self.dispatch is not None and self.inspection is not None and self.body.complete:
+        inspection = self.inspection()
+        if self.dispatch is not None and inspection is not None and self.body.complete:
             self.split = split_of(
-                self.context, self, self.dispatch, pool_plan, self.head, self.inspection
+                self.context, self, self.dispatch, pool_plan, self.head, inspection
             )
         return self.split
 
@@ -363,7 +301,8 @@ class Exchange(
         turns = self.turns
         if turns is not None and turns.read_bytes != READ_BYTES:
             stream.limit_reading(turns.read_bytes)
-        inspection = self.inspection
+        clearance = self.clearance
+        inspection = clearance.inspection if clearance is not None else None
         legible = False
         if inspection is not None:
             legible = inspection.adapt(endpoint, attempt.ticket) or self.steady is not None
@@ -375,8 +314,8 @@ class Exchange(
             head = pool_plan.forwarded_to_completions(endpoint)
         else:
             head = pool_plan.forwarded(endpoint, legible)
-        if self.entry is not None and self.entry.told:
-            head = head.with_fields(self.entry.told)
+        if clearance is not None and clearance.entry is not None and clearance.entry.told:
+            head = head.with_fields(clearance.entry.told)
         if self.trace is not None:
             head = self.trace.told(head, attempt)
         if body.other_length >= 0:
@@ -411,12 +350,11 @@ class Exchange(
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         body.add(data, complete, self.status == 0)
-        turns = self._whose_turns()
-        inspection = self.inspection
-        if turns.inspecting and inspection is not None and dispatch is not None:
-            if self._heeds(inspection, inspection.read(data, complete)):
-                self._admit(dispatch)
+        clearance = self.clearance
+        if clearance is not None and clearance.awaits_body:
+            clearance.take_body(data, complete)
             return
+        turns = self._whose_turns()
         if turns.buffering and dispatch is not None:
             if not self._awaits_body(dispatch):
                 turns.buffering = False
@@ -447,8 +385,9 @@ class Exchange(
 
     def _forget_body(self) -> None:
         self.body.forget()
-        if self.inspection is not None:
-            self.inspection.drop()
+        clearance = self.clearance
+        if clearance is not None and clearance.inspection is not None:
+            clearance.inspection.drop()
 
     # --- relay ------------------------------------------------------------------------------
 
@@ -546,9 +485,10 @@ class Exchange(
             self.stages = handling.stages
             cookie, decoded = handling.cookie, handling.decoded
         front = self.front
-        if self.entry is not None:
-            front.tell(self.entry.lines(self.plan.family(pool_plan)))
-            self.entry.follow(self.stages.reading() if self.stages is not None else None)
+        clearance = self.clearance
+        if clearance is not None and clearance.entry is not None:
+            front.tell(clearance.entry.lines(self.plan.family(pool_plan)))
+            clearance.entry.follow(self.stages.reading() if self.stages is not None else None)
         rules = pool_plan.rules
         taken = front.respond(head, rules, self.request_id, cookie, decoded, body, complete)
         counters = pool_plan.pool.counters
@@ -672,7 +612,9 @@ class Exchange(
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         answered = self.status != 0 and (self.steady is None or not self.steady.waits())
-        self._whose_turns().take(attempt, answered)
+        clearance = self.clearance
+        reading = clearance is not None and clearance.awaits_body
+        self._whose_turns().take(attempt, answered, reading)
 
     # --- a change of protocol ---------------------------------------------------------------
 
@@ -759,18 +701,23 @@ class Exchange(
         attempt.give_up()
         self.on_attempt_failed(attempt, None, outcome, reason)
 
+    def inspection(self) -> Inspection | None:
+        """Of one whose body may tell more."""
+        return self.clearance.inspection if self.clearance is not None else None
+
     def failover(self) -> Failover:
         dispatch = self.dispatch
         pool_plan = self.pool_plan
         assert dispatch is not None
         assert pool_plan is not None
-        return Failover(dispatch, pool_plan, self.body, self.inspection)
+        return Failover(dispatch, pool_plan, self.body, self.inspection())
 
     def take_over(self, handling: AnswerHandling) -> None:
-        if self.entry is not None:
+        clearance = self.clearance
+        if clearance is not None and clearance.entry is not None:
             before = self.stages.reading() if self.stages is not None else None
             after = handling.stages.reading() if handling.stages is not None else None
-            self.entry.go_on(before, after)
+            clearance.entry.go_on(before, after)
         self.handling = handling
         self.stages = handling.stages
         if self.turns is not None:
@@ -848,8 +795,9 @@ class Exchange(
         if not body:
             self._refuse(502, "no endpoint answered")
             return
-        if self.entry is not None and status == 200:
-            body = self.entry.shown(body)
+        clearance = self.clearance
+        if clearance is not None and clearance.entry is not None and status == 200:
+            body = clearance.entry.shown(body)
         self._give(answers.json_answer(status, body), "done")
 
     def _give(self, answer: Answer, ended: str) -> None:
@@ -915,9 +863,8 @@ class Exchange(
             self.streamed.gone(outcome)
         if self.split is not None:
             self.split.give_up(outcome)
-        if self.entrance is not None:
-            self.entrance.give_up()
-            self.entrance = None
+        if self.clearance is not None:
+            self.clearance.give_up()
         dispatch = self.dispatch
         attempt = dispatch.attempt if dispatch is not None else None
         if attempt is not None:
@@ -939,8 +886,8 @@ class Exchange(
         if pool_plan is not None and pool_plan.changes_models and 200 <= self.status < 300:
             pool_plan.pool.waits.changed()
         dispatch = self.dispatch
-        if self.entry is not None:
-            self._settle(self.entry)
+        if self.clearance is not None and self.clearance.entry is not None:
+            self._settle(self.clearance.entry)
         if dispatch is not None and dispatch.waiter is not None:
             dispatch.leave(
                 told=ended not in _TELLS_NOTHING and not self._cut_by_us,
@@ -966,7 +913,9 @@ class Exchange(
         if dispatch is not None:
             dispatch.waiter = None
             self.dispatch = None
-        self.inspection = None
+        if self.clearance is not None:
+            self.clearance.end()
+            self.clearance = None
         self.streamed = None
         self.split = None
         self.trace = None
@@ -1016,8 +965,9 @@ class Exchange(
         outcome.why = self.why
         if self.dispatch is not None:
             outcome.take_dispatch(self.dispatch)
-        if self.entry is not None:
-            outcome.caller = self.entry.caller
+        clearance = self.clearance
+        if clearance is not None:
+            clearance.tell(outcome)
         if self.relay is not None:
             outcome.take_relay(self.relay)
         if self.split is not None:
@@ -1025,8 +975,6 @@ class Exchange(
             outcome.why = self.why or self.split.why
         if self.answered is not None:
             outcome.endpoints_id = self.answered.request_id
-        if self.inspection is not None:
-            outcome.take_inspection(self.inspection)
         if self.stages is not None:
             outcome.answer = self.stages.reading()
         if self.steady is not None:

@@ -25,10 +25,7 @@ class Turns:
 
     client_full: bool = False  # bytes wait for it to take them, or it has no room for any
     awaits_continue: bool = False  # its body, for the 100 of the endpoint
-    # No endpoint is chosen before more of the body is there, which tells where it goes, or which
-    # is not to be waited for in a place.
-    inspecting: bool = False
-    buffering: bool = False
+    buffering: bool = False  # more of the body is not to be waited for in a place
     read_bytes: int = READ_BYTES  # of the answer at a time
     _row: Turn | None = None  # that was applied last
 
@@ -41,10 +38,11 @@ class Turns:
         """Another attempt begins: whatever the row is, it was not applied to that one."""
         self._row = None
 
-    def take(self, attempt: Attempt | None, answered: bool) -> None:
-        """Do what the row says of the state that there is now."""
+    def take(self, attempt: Attempt | None, answered: bool, reading: bool) -> None:
+        """Do what the row says of the state that there is now. ``reading``: its body tells which
+        endpoint it goes to, and no more of it is there."""
         stream = attempt.stream if attempt is not None else None
-        phase = READING if self.inspecting or self.buffering else WAITING
+        phase = READING if reading or self.buffering else WAITING
         endpoint_full = False
         if attempt is not None and stream is not None:
             endpoint_full = stream.is_full()

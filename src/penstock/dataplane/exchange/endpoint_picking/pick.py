@@ -1,6 +1,6 @@
 """One request that a gateway asks about: from its head to the settled ticket.
 
-    → inspect                              inspection.py, while the gateway tells the body
+    → clear                                clearance.py, while the gateway tells the body
     → admit → eligible → pick → ticket     dispatch.py
     → settle                               here, as the gateway tells the answer
 
@@ -20,6 +20,7 @@ from penstock.dataplane.exchange.answer_tap import AnswerTap, reading_for
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import RequestBody
+from penstock.dataplane.exchange.clearance import Clearance, ClearanceOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.endpoint_picking.destinations import (
     destination_of,
@@ -28,13 +29,11 @@ from penstock.dataplane.exchange.endpoint_picking.destinations import (
     fallbacks,
     named,
 )
-from penstock.dataplane.exchange.entry import Entry, EntryOwner
-from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
+from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.log_line import log_line
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_of
-from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.http1 import RequestHead, ResponseHead
 from penstock.wire.openai import OTHER
@@ -61,20 +60,18 @@ class PickOwner:
         raise NotImplementedError
 
 
-class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
+class Pick(AttemptOwner, ClearanceOwner):
     """Opened for one request; ended once, however that ends."""
 
     picked: bool = False
     has_body: bool = False
-    awaits_body: bool = False  # to choose by it
     ended: str = ""  # how, in one word, for the log
     why: str = ""
     status: int = 0  # that the client is answered with
     first_byte_at: float = 0.0
     response_bytes: int = 0
     dispatch: Dispatch | None = None
-    inspection: Inspection | None = None
-    entry: Entry | None = None  # where requests are to tell who asks
+    clearance: Clearance | None = None  # of one that is asked who asks, or whose body is read
     stages: AnswerStages | None = None
     _subset: list[str] | None = None
     _moves: bool = False  # to the endpoint that the gateway chose in the end
@@ -104,8 +101,12 @@ class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
         pool_plan = self.pool_plan
         pool = pool_plan.pool
         pool.counters.came()
-        if (self.plan.access is not None or pool.limits) and not self._is_let_in(pool_plan):
-            return
+        clearance = Clearance(self.context, self, self.head, self.plan, self.request_id)
+        self.clearance = clearance
+        if self.plan.access is not None or pool.limits:
+            if not clearance.knows_key():
+                return
+            clearance.name_caller(pool_plan)
         if pool.maintenance is not None:
             self.why = "an operator set the pool aside (maintenance)"
             self._refuse(self.own().maintenance(pool.maintenance))
@@ -114,71 +115,30 @@ class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
         dispatch.home = pool_plan.home
         dispatch.priority = pool_plan.priority
         self.dispatch = dispatch
-        learning = pool.learning
-        if pool_plan.may_tell_more and learning is not None:
-            inspection = Inspection(
-                self.context, pool_plan, learning, self.head, self.body, self.request_id, self
-            )
-            self.inspection = inspection
-            if self.entry is not None:
-                self.entry.prepare(inspection)
-            found = inspection.begin()
-            if found == READ_ON and complete:
-                found = inspection.read_whole(b"")
-            if found == READ_ON:
-                self.awaits_body = True
-                return
-            if not self._heeds(inspection, found):
-                return
-        self._admit(dispatch)
+        learning = pool.learning if pool_plan.may_tell_more else None
+        if clearance.begin(dispatch, pool_plan, learning, self.body) and clearance.reserves(
+            dispatch, pool_plan
+        ):
+            self._ask_for_place(dispatch)
 
-    def _is_let_in(self, pool_plan: PoolPlan) -> bool:
-        """Whether whoever asks may ask here."""
-        entry = Entry(self.context, self.plan, self.request_id)
-        self.entry = entry
-        access = self.plan.access
-        refusal = entry.enter(access) if access is not None else None
-        if refusal is not None:
-            self._refuse(self.own().as_page(refusal))
-            return False
-        entry.name_caller(pool_plan)
-        return True
+    def on_let_in(self) -> None:
+        """Keys alone are looked at, at once."""
+
+    def on_body_awaited(self) -> None:
+        pass
+
+    def on_listed(self, body: bytes) -> None:
+        pass
 
     def take_body(self, data: bytes, complete: bool) -> None:
         """More of the body, before an endpoint is chosen."""
         self.body.add(data, complete, True)
-        inspection = self.inspection
-        dispatch = self.dispatch
-        if not self.awaits_body or inspection is None or dispatch is None:
-            return
-        found = inspection.read(data, complete)
-        if found != READ_ON:
-            self.awaits_body = False
-            if self._heeds(inspection, found):
-                self._admit(dispatch)
-
-    def on_models_known(self) -> None:
-        inspection = self.inspection
-        dispatch = self.dispatch
-        if inspection is None or dispatch is None:
-            return
-        if self._heeds(inspection, inspection.understand()):
-            self._admit(dispatch)
+        clearance = self.clearance
+        if clearance is not None and clearance.awaits_body:
+            clearance.take_body(data, complete)
 
     def has_ended(self) -> bool:
         return self.ended != ""
-
-    def _heeds(self, inspection: Inspection, found: int) -> bool:
-        """Whether the request goes on by what the body tells."""
-        dispatch = self.dispatch
-        if found == GO_ON and dispatch is not None:
-            dispatch.request = inspection.request
-            return True
-        if found == REFUSE and inspection.refusal is not None:
-            self._refuse(self.own().as_page(inspection.refusal))
-        else:
-            self.owner.on_waiting()
-        return False
 
     def own(self) -> OwnAnswers:
         """Answers of our own to its client."""
@@ -186,22 +146,9 @@ class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
 
     # --- admit, eligible, pick, ticket (Dispatch) ---------------------------------------------
 
-    def _admit(self, dispatch: Dispatch) -> None:
-        if self.entry is None or self._has_reserved(self.entry, dispatch):
-            self._ask_for_place(dispatch)
-
-    def _has_reserved(self, entry: Entry, dispatch: Dispatch) -> bool:
-        """Whether it may ask for that, and so much; False where that is not known yet, or it was
-        kept out."""
-        return entry.admits(self.pool_plan, dispatch.request, self.inspection, self.head, self)
-
-    def on_reserving(self) -> None:
-        self.owner.on_waiting()
-
-    def on_reserved(self) -> None:
-        dispatch = self.dispatch
-        if dispatch is not None:
-            self._ask_for_place(dispatch)
+    def on_cleared(self) -> None:
+        if self.dispatch is not None:
+            self._ask_for_place(self.dispatch)
 
     def on_kept_out(self, told: Answer) -> None:
         self._refuse(self.own().as_page(told))
@@ -243,7 +190,7 @@ class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
             self.on_no_endpoint("none of the endpoints that the gateway can reach is ready", 1)
             return
         attempt.peer = destination.encode()
-        inspection = self.inspection
+        inspection = self._inspection()
         if endpoint.slots is not None and self.pool_plan.api != OTHER:
             endpoint.give_slot(attempt.ticket)
         if inspection is not None and not self._changes:
@@ -270,7 +217,11 @@ class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
     @property
     def legible(self) -> bool:
         """Whether the answer must come without a content coding."""
-        return self.inspection is not None and self.inspection.renames
+        inspection = self._inspection()
+        return inspection is not None and inspection.renames
+
+    def _inspection(self) -> Inspection | None:
+        return self.clearance.inspection if self.clearance is not None else None
 
     # --- the answer, as the gateway tells it ---------------------------------------------------
 
@@ -294,12 +245,13 @@ class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
         if pool.orca:
             pool.take_orca(attempt.endpoint, head, now)
         learning = pool.learning
-        if self.entry is not None:
-            self.entry.follow(reading)
+        clearance = self.clearance
+        if clearance is not None and clearance.entry is not None:
+            clearance.entry.follow(reading)
         changes = False
         if reading is not None and learning is not None:
             stages = AnswerStages(ticket)
-            stages.tap = AnswerTap(reading, ticket, attempt.endpoint, learning, self.inspection)
+            stages.tap = AnswerTap(reading, ticket, attempt.endpoint, learning, self._inspection())
             attempt.learner = stages
             self.stages = stages
             changes = reading.renamer is not None
@@ -309,7 +261,7 @@ class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
 
     def _reading_of(self, head: ResponseHead, attempt: Attempt) -> AnswerReading | None:
         env = self.context.env
-        inspection = self.inspection
+        inspection = self._inspection()
         if inspection is not None and inspection.prompt is not None:
             inspection.note_answer(attempt.endpoint, head.status)
             return reading_for(inspection, head, False, attempt.endpoint, self.began, env)
@@ -317,7 +269,7 @@ class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
 
     def told_fields(self) -> list[tuple[bytes, bytes]]:
         """What its client is told of its limits, in the answer's head."""
-        entry = self.entry
+        entry = self.clearance.entry if self.clearance is not None else None
         if entry is None:
             return []
         lines = entry.lines(self.plan.family(self.pool_plan)).split(b"\r\n")[1:]
@@ -405,7 +357,6 @@ class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
     def _end(self, ended: str) -> None:
         """Metrics and the log line; the last thing that happens to each."""
         self.ended = ended
-        self.awaits_body = False
         now = self.context.env.now
         self.pool_plan.pool.counters.ended(self.status, now - self.began)
         dispatch = self.dispatch
@@ -418,10 +369,11 @@ class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
                 at=self.first_byte_at,
             )
         self.body.end(self.context)
-        if self.entry is not None:
+        clearance = self.clearance
+        if clearance is not None and clearance.entry is not None:
             reading = self.stages.reading() if self.stages is not None else None
             size = self.body.size + self.response_bytes
-            self.entry.settle(self.picked, self.status, reading, size)
+            clearance.entry.settle(self.picked, self.status, reading, size)
         log = self.context.log
         if log.enabled:
             log.write(log_line(self._outcome(), now, log.shape))
@@ -429,7 +381,9 @@ class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
         if dispatch is not None:
             dispatch.waiter = None
             self.dispatch = None
-        self.inspection = None
+        if clearance is not None:
+            clearance.end()
+            self.clearance = None
 
     def _outcome(self) -> Outcome:
         outcome = Outcome(self.head, self.plan, self.request_id, self.began, self.ended)
@@ -439,10 +393,9 @@ class Pick(AttemptOwner, ModelsAwaiter, EntryOwner):
         outcome.why = self.why
         if self.dispatch is not None:
             outcome.take_dispatch(self.dispatch)
-        if self.inspection is not None:
-            outcome.take_inspection(self.inspection)
+        clearance = self.clearance
+        if clearance is not None:
+            clearance.tell(outcome)
         if self.stages is not None:
             outcome.answer = self.stages.reading()
-        if self.entry is not None:
-            outcome.caller = self.entry.caller
         return outcome
