@@ -19,7 +19,7 @@ from penstock.config.document.routes import Route
 from penstock.config.load.errors import ConfigError
 from penstock.core import snapshot
 from penstock.core.snapshot import decode_snapshot
-from penstock.dataplane.exchange.own_call import SERVICES
+from penstock.dataplane.exchange.unary_call import SERVICES
 from tests.scenario.certificates import write_revocations
 from tests.unit.config.documents import FULL, MINIMAL, errors_of, load
 

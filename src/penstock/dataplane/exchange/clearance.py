@@ -8,6 +8,7 @@ from mypy_extensions import trait
 
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answers import Answer
+from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.body import RequestBody
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.entrance import Entrance, EntranceOwner
@@ -15,10 +16,13 @@ from penstock.dataplane.exchange.entry import Entry, EntryOwner
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
 from penstock.dataplane.exchange.outcome import Outcome
+from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.llm.learning import LlmLearning
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
 from penstock.dataplane.route.plan import Plan, PoolPlan
+from penstock.wire.forwarding import ForwardedHead
 from penstock.wire.http1 import RequestHead
+from penstock.wire.openai import OTHER
 
 
 @trait
@@ -205,6 +209,46 @@ class Clearance(EntranceOwner, ModelsAwaiter, EntryOwner):
         if not self._owner.has_ended():
             self._owner.on_cleared()
 
+    # --- when it is sent, and answered --------------------------------------------------------
+
+    def forwarded(self, pool_plan: PoolPlan, attempt: Attempt, *, watched: bool) -> ForwardedHead:
+        """The head for that attempt's endpoint, and the body made to suit it. ``watched``: the
+        answer is to be read."""
+        endpoint = attempt.endpoint
+        inspection = self.inspection
+        if inspection is None:
+            give_slot(pool_plan, attempt)
+            head = pool_plan.forwarded(endpoint, False)
+        else:
+            legible = inspection.adapt(endpoint, attempt.ticket) or watched
+            if inspection.completes:
+                head = pool_plan.forwarded_to_completions(endpoint)
+            else:
+                head = pool_plan.forwarded(endpoint, legible)
+        entry = self.entry
+        return head.with_fields(entry.told) if entry is not None and entry.told else head
+
+    def on_answer(self, front: Front, pool_plan: PoolPlan, reading: AnswerReading | None) -> None:
+        """The client is about to get it: it is told of its limits."""
+        entry = self.entry
+        if entry is not None:
+            front.tell(entry.lines(self._plan.family(pool_plan)))
+            entry.follow(reading)
+
+    def shown(self, body: bytes) -> bytes:
+        """See ``Entry.shown``."""
+        return self.entry.shown(body) if self.entry is not None else body
+
+    def drop(self) -> None:
+        """Nothing of its body is sent again."""
+        if self.inspection is not None:
+            self.inspection.drop()
+
+    def settle(self, sent: bool, status: int, reading: AnswerReading | None, size: int) -> None:
+        """See ``Entry.settle``."""
+        if self.entry is not None:
+            self.entry.settle(sent, status, reading, size)
+
     # --- its end ----------------------------------------------------------------------------
 
     def on_crash(self) -> None:
@@ -228,3 +272,10 @@ class Clearance(EntranceOwner, ModelsAwaiter, EntryOwner):
         self.inspection = None
         self._entrance = None
         self._dispatch = None
+
+
+def give_slot(pool_plan: PoolPlan, attempt: Attempt) -> None:
+    """Of an engine that has slots, and is not told which."""
+    endpoint = attempt.endpoint
+    if endpoint.slots is not None and pool_plan.api != OTHER:
+        endpoint.give_slot(attempt.ticket)

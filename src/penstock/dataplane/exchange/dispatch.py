@@ -258,6 +258,10 @@ class Dispatch(AdmittedExchange):
 
     # --- settle -----------------------------------------------------------------------------
 
+    def has_sent(self) -> bool:
+        """Whether an endpoint got any of the request."""
+        return self.attempt_number > 1 or (self.attempt is not None and self.attempt.sent)
+
     def leave(self, *, told: bool, whole: bool, timed_out: bool, status: int, at: float) -> None:
         """Free its place in the pool's admission, if it has one, and say how the exchange went.
 

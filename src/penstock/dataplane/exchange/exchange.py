@@ -16,50 +16,36 @@ from typing import Final
 
 from penstock.core.policy.support.own import own_failure
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT
-from penstock.dataplane.board.layout import (
-    P_CLIENT_GONE,
-    P_CUT,
-    W_FIXED,
-    W_UNROUTED,
-)
+from penstock.dataplane.board.layout import P_CLIENT_GONE, P_CUT, W_FIXED, W_UNROUTED
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange import answers
-from penstock.dataplane.exchange.answer_handling import PASSED_ON, REPLACED, AnswerHandling
-from penstock.dataplane.exchange.answer_stages import AnswerStages
+from penstock.dataplane.exchange.answer_handling import AnswerHandling
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
-from penstock.dataplane.exchange.clearance import Clearance, ClearanceOwner
+from penstock.dataplane.exchange.clearance import Clearance, ClearanceOwner, give_slot
 from penstock.dataplane.exchange.dispatch import Dispatch
-from penstock.dataplane.exchange.endpoint_picking.call import PickingCall
-from penstock.dataplane.exchange.entry import Entry
-from penstock.dataplane.exchange.failover import (
-    Failover,
-    may_be_sent_again,
-)
+from penstock.dataplane.exchange.failover import Failover, may_be_sent_again
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
-from penstock.dataplane.exchange.grpc_call import GrpcCall
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.log_line import log_line
 from penstock.dataplane.exchange.mirror import start_mirror
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
-from penstock.dataplane.exchange.own_call import OwnCall, begun_stream, streams
-from penstock.dataplane.exchange.relaying import TunnelOwner, changed_protocol
+from penstock.dataplane.exchange.own_call import CallOwner, OwnCall
+from penstock.dataplane.exchange.own_services import call_of
+from penstock.dataplane.exchange.passage import Passage, PassageOwner
+from penstock.dataplane.exchange.relaying import ChangedProtocol, TunnelOwner
 from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt, split_of
-from penstock.dataplane.exchange.steady import SteadyAnswer, watched
-from penstock.dataplane.exchange.steady_owner import SteadyOwner
-from penstock.dataplane.exchange.streamed_call import CallOwner, StreamedCall
+from penstock.dataplane.exchange.steady import is_watched
 from penstock.dataplane.exchange.tracing import RequestTrace
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
-from penstock.dataplane.record.tracer import Tracer
+from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.route.plan import Plan, PoolPlan
-from penstock.dataplane.tunnel.relay import CUT, Relay
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
-from penstock.wire.openai import OTHER
 from penstock.wire.proxy_protocol import ProxyHeader
 
 # Phases of the histograms, as in board.PHASES.
@@ -74,7 +60,7 @@ class Exchange(
     ClearanceOwner,
     GatheringOwner,
     TunnelOwner,
-    SteadyOwner,
+    PassageOwner,
     CallOwner,
     SplitOwner,
 ):
@@ -84,17 +70,13 @@ class Exchange(
     pool_plan: PoolPlan | None = None
     clearance: Clearance | None = None  # of one that is asked who asks, or whose body is read
     dispatch: Dispatch | None = None  # of one that goes to an endpoint
-    own_call: OwnCall | None = None  # of one that is answered here
-    streamed: StreamedCall | None = None  # likewise, as it comes
-    call: GrpcCall | None = None  # of one that is a gRPC call to an endpoint
+    own_call: OwnCall | None = None  # of a gRPC call that is answered here
     split: SplitPrompt | None = None  # of one whose prompt may be computed elsewhere
     turns: Turns | None = None  # since somebody had to be waited for
-    handling: AnswerHandling | None = None  # of an answer that may not simply pass
-    stages: AnswerStages | None = None  # of its body, if it needs any
+    passage: Passage | None = None  # of an answer that may not simply pass
     trace: RequestTrace | None = None  # where traces are on
-    steady: SteadyAnswer | None = None  # of one whose tokens are watched
     answered: ResponseHead | None = None  # the endpoint's final head that was passed on
-    relay: Relay | None = None  # since the protocol was changed
+    tunnel: ChangedProtocol | None = None  # since the protocol was changed
     status: int = 0  # answered to the client; 0 until then
     ended: str = ""  # how, in one word, for the log
     why: str = ""  # it was refused or cut, in a sentence
@@ -111,25 +93,24 @@ class Exchange(
         self.request_id: bytes = plan.request_id or context.new_request_id()
         self.began: float = context.env.now
 
-    # --- route, inspect, admit --------------------------------------------------------------
+    # --- route, clear -----------------------------------------------------------------------
 
     def start(self, data: bytes, complete: bool) -> None:
         """Begin, with what of the body came along with the head."""
-        plan = self.plan
         body = self.body
         body.first = data
         body.size = len(data)
         body.complete = complete
-        if plan.guarded and not self._cleared().lets_in(self.front):
+        if self.plan.guarded and not self._made_clearance().lets_in(self.front):
             return
-        self._begin(data, complete)
+        self._begin()
 
-    def _begin(self, data: bytes, complete: bool) -> None:
-        """Of one that may ask here; with what of the body came so far."""
+    def _begin(self) -> None:
+        """Of one that may ask here."""
         plan = self.plan
         body = self.body
         if not plan.choices:
-            self._answer_here(data, complete)
+            self._answer_here()
             return
         env = self.context.env
         pool_plan = plan.choices[0] if len(plan.choices) == 1 else plan.choose(env.random())
@@ -149,41 +130,27 @@ class Exchange(
         dispatch.priority = pool_plan.priority
         if pool.request_s > 0.0:
             dispatch.expires_at = self.began + pool.request_s
-        if plan.is_grpc:
-            self.call = GrpcCall(plan.grpc_kind)
-            if plan.grpc_timeout_s > 0.0:
-                dispatch.expire_by(self.began + plan.grpc_timeout_s)
+        if plan.is_grpc and plan.grpc_timeout_s > 0.0:
+            dispatch.expire_by(self.began + plan.grpc_timeout_s)
         if plan.mirror is not None and env.random() < plan.mirror_share:
             body.copy_to(start_mirror(self.context, plan.mirror, self.head, self.request_id))
-        if pool_plan.may_tell_more and not self._cleared().begin(
-            dispatch, pool_plan, pool.learning, body
-        ):
-            return
-        clearance = self.clearance
-        if clearance is None or clearance.reserves(dispatch, pool_plan):
-            self._ask_for_place(dispatch)
-
-    def _cleared(self) -> Clearance:
-        clearance = self.clearance
-        if clearance is None:
-            clearance = self.clearance = Clearance(
-                self.context, self, self.head, self.plan, self.request_id
-            )
-        return clearance
-
-    def has_ended(self) -> bool:
-        return self.ended != ""
+        if pool_plan.may_tell_more:
+            clearance = self._made_clearance()
+            if not clearance.begin(dispatch, pool_plan, pool.learning, body):
+                return
+        if self.clearance is None or self.clearance.reserves(dispatch, pool_plan):
+            self._ask_for_place(dispatch, pool_plan)
 
     def on_let_in(self) -> None:
-        self._begin(self.body.kept(), self.body.complete)
+        self._begin()
 
     def on_body_awaited(self) -> None:
         if self.head.expects_continue:
             self.front.send_continue()
 
     def on_cleared(self) -> None:
-        if self.dispatch is not None:
-            self._ask_for_place(self.dispatch)
+        if self.dispatch is not None and self.pool_plan is not None:
+            self._ask_for_place(self.dispatch, self.pool_plan)
 
     def on_kept_out(self, told: Answer) -> None:
         self._give(self.own().as_page(told), "refused")
@@ -191,29 +158,22 @@ class Exchange(
     def on_listed(self, body: bytes) -> None:
         self._give(answers.json_answer(200, body), "fixed")
 
+    def has_ended(self) -> bool:
+        return self.ended != ""
+
     # --- admit, eligible, pick, ticket (Dispatch) -------------------------------------------
 
-    def _ask_for_place(self, dispatch: Dispatch) -> None:
+    def _ask_for_place(self, dispatch: Dispatch, pool_plan: PoolPlan) -> None:
         """Where those are bounded, no earlier than its body would fill it."""
-        pool_plan = self.pool_plan
-        if pool_plan is not None and pool_plan.asks_all:
+        if pool_plan.asks_all:
             Gathering(self, pool_plan, self.request_id).begin(self.context.env)
             return
-        if pool_plan is not None and dispatch.pool.watches and self.steady is None:
-            self.steady = watched(
-                self.context,
-                self,
-                self.front,
-                self.body,
-                dispatch,
-                pool_plan,
-                self.inspection(),
-                is_call=self.call is not None,
-            )
+        if dispatch.pool.watches or self.plan.is_grpc:
+            self._watch(dispatch, pool_plan)
         if self.body.complete or not self._awaits_body(dispatch):
             dispatch.begin()
             return
-        self._whose_turns().buffering = True
+        self._made_turns().buffering = True
         if self.head.expects_continue:
             self.front.send_continue()
 
@@ -222,54 +182,14 @@ class Exchange(
         before it sends the rest."""
         return self.body.size < min(self.head.content_length, dispatch.pool.request_buffer)
 
-    def on_attempt_made(self, attempt: Attempt) -> None:
-        pool_plan = self.pool_plan
-        if pool_plan is not None and pool_plan.pool.prefill_pool is not None:
-            split = self.split or self._split(pool_plan)
-            if split is not None and split.holds(attempt):
-                return
-        self.begin_attempt(attempt)
-
-    def _split(self, pool_plan: PoolPlan) -> SplitPrompt | None:
-        inspection = self.inspection()
-        if self.dispatch is not None and inspection is not None and self.body.complete:
-            self.split = split_of(
-                self.context, self, self.dispatch, pool_plan, self.head, inspection
-            )
-        return self.split
-
-    def needs_prompt(self) -> bool:
-        return self.status == 0 and not self.ended
-
-    def on_prompt_lost(self, attempt: Attempt) -> None:
-        if self.steady is not None:
-            self.steady.forget(attempt)
-
-    def on_prompt_failed(self, why: str) -> None:
-        if not self.needs_prompt():
-            return
-        self._give_up(ABANDONED)
-        self.why = why
-        self._refuse(503, "no endpoint computes the prompt")
-
-    def begin_attempt(self, attempt: Attempt) -> None:
-        pool_plan = self.pool_plan
-        once = pool_plan is None or not (self.body.complete and pool_plan.repeats_sent)
-        if self.turns is not None:
-            self.turns.forget_row()
-        if self.steady is not None:
-            self.steady.begin(attempt, self.context.env.now)
-        if self.context.tracer is not None:
-            self._traced(self.context.tracer).begin(attempt)
-        attempt.begin(self.context.env.now, once)
-        if attempt.is_connecting():
-            self._await_connection(attempt)
-
-    def _await_connection(self, attempt: Attempt) -> None:
-        """Unless another attempt took its place meanwhile."""
-        dispatch = self.dispatch
-        if dispatch is not None and dispatch.attempt is attempt:
-            self._take_turns()
+    def _watch(self, dispatch: Dispatch, pool_plan: PoolPlan) -> None:
+        """Have its answer passed on with care, if it is one for that."""
+        is_call = self.plan.is_grpc
+        watched = dispatch.pool.watches and is_watched(
+            dispatch.pool, pool_plan, self.body, self._inspection(), is_call=is_call
+        )
+        if self.passage is None and (watched or is_call):
+            self.passage = self._new_passage(dispatch, pool_plan, watched)
 
     def on_waiting(self) -> None:
         if not self.ended:
@@ -281,12 +201,37 @@ class Exchange(
     def on_no_endpoint(self, why: str, retry_after_s: int) -> None:
         self._refuse(503, why, retry_after_s)
 
+    # --- send -------------------------------------------------------------------------------
+
+    def on_attempt_made(self, attempt: Attempt) -> None:
+        pool_plan = self.pool_plan
+        if pool_plan is not None and pool_plan.pool.prefill_pool is not None:
+            split = self.split or self._split(pool_plan)
+            if split is not None and split.holds(attempt):
+                return
+        self.begin_attempt(attempt)
+
+    def begin_attempt(self, attempt: Attempt) -> None:
+        pool_plan = self.pool_plan
+        once = pool_plan is None or not (self.body.complete and pool_plan.repeats_sent)
+        if self.turns is not None:
+            self.turns.forget_row()
+        if self.passage is not None:
+            self.passage.begin(attempt)
+        if self.context.tracer is not None:
+            if self.trace is None:
+                self.trace = RequestTrace(self.context.tracer, self.plan)
+            self.trace.begin(attempt)
+        attempt.begin(self.context.env.now, once)
+        if attempt.is_connecting():
+            dispatch = self.dispatch
+            if dispatch is not None and dispatch.attempt is attempt:  # none took its place
+                self._take_turns()
+
     def proxy_header(self) -> ProxyHeader:
         header = self.front.proxy_header()
         header.unique_id = self.request_id
         return header
-
-    # --- send -------------------------------------------------------------------------------
 
     def on_attempt_connected(self, attempt: Attempt) -> None:
         """Send the head, with the body so far, in one write."""
@@ -302,22 +247,17 @@ class Exchange(
         if turns is not None and turns.read_bytes != READ_BYTES:
             stream.limit_reading(turns.read_bytes)
         clearance = self.clearance
-        inspection = clearance.inspection if clearance is not None else None
-        legible = False
-        if inspection is not None:
-            legible = inspection.adapt(endpoint, attempt.ticket) or self.steady is not None
-        elif endpoint.slots is not None and pool_plan.api != OTHER:
-            endpoint.give_slot(attempt.ticket)
-        body = self.body
-        complete = body.complete
-        if inspection is not None and inspection.completes:
-            head = pool_plan.forwarded_to_completions(endpoint)
+        if clearance is None:
+            if endpoint.slots is not None:
+                give_slot(pool_plan, attempt)
+            head = pool_plan.forwarded(endpoint, False)
         else:
-            head = pool_plan.forwarded(endpoint, legible)
-        if clearance is not None and clearance.entry is not None and clearance.entry.told:
-            head = head.with_fields(clearance.entry.told)
+            watched = self.passage is not None and self.passage.steady is not None
+            head = clearance.forwarded(pool_plan, attempt, watched=watched)
         if self.trace is not None:
             head = self.trace.told(head, attempt)
+        body = self.body
+        complete = body.complete
         if body.other_length >= 0:
             head = head.for_other_body(body.other_length, body.decoded)
         kept = body.kept()
@@ -328,10 +268,12 @@ class Exchange(
             stream.arm(endpoint.connector.settings.first_byte_s)
         taken = stream.send_request(head, self.request_id, kept, complete)
         if not complete:
-            self._whose_turns().awaits_continue = not kept and self._continue_is_due(pool_plan)
+            self._made_turns().awaits_continue = not kept and self._continue_is_due(pool_plan)
             self._take_turns()
             return
-        if body.room and not may_be_sent_again(self.context, pool_plan, inspection, endpoint):
+        if body.room and not may_be_sent_again(
+            self.context, pool_plan, self._inspection(), endpoint
+        ):
             self._forget_body()
             if taken:
                 body.give_room_back(self.context)
@@ -342,39 +284,29 @@ class Exchange(
         """More of the request's body, in the framing that goes to the endpoint."""
         body = self.body
         if self.own_call is not None:
-            self._serve(self.own_call, data, complete)
+            body.complete = complete
+            self.own_call.take(data, complete)
             return
-        if self.streamed is not None:
-            self.streamed.take(data, complete)
-            return
-        dispatch = self.dispatch
-        attempt = dispatch.attempt if dispatch is not None else None
         body.add(data, complete, self.status == 0)
         clearance = self.clearance
         if clearance is not None and clearance.awaits_body:
             clearance.take_body(data, complete)
             return
-        turns = self._whose_turns()
+        dispatch = self.dispatch
+        turns = self._made_turns()
         if turns.buffering and dispatch is not None:
             if not self._awaits_body(dispatch):
                 turns.buffering = False
                 dispatch.begin()
             return
-        if attempt is None or not attempt.sent or attempt.stream is None:
-            self._take_turns()
-            return
-        if body.size > MAX_REPLAY_BYTES and body.replayable:
-            self._forget_body()
-            body.give_room_back(self.context)
-        turns.awaits_continue = False
-        attempt.stream.send_more(data, complete)
+        attempt = dispatch.attempt if dispatch is not None else None
+        if attempt is not None and attempt.sent and attempt.stream is not None:
+            if body.size > MAX_REPLAY_BYTES and body.replayable:
+                self._forget_body()
+                body.give_room_back(self.context)
+            turns.awaits_continue = False
+            attempt.stream.send_more(data, complete)
         self._take_turns()
-
-    def _continue_is_due(self, pool_plan: PoolPlan) -> bool:
-        """Whether a client that waits for 100 is to get it from the endpoint."""
-        if pool_plan.inspects or pool_plan.skims or self.body.size > 0:
-            return False
-        return self.head.expects_continue
 
     def on_attempt_drained(self, attempt: Attempt) -> None:
         body = self.body
@@ -385,9 +317,8 @@ class Exchange(
 
     def _forget_body(self) -> None:
         self.body.forget()
-        clearance = self.clearance
-        if clearance is not None and clearance.inspection is not None:
-            clearance.inspection.drop()
+        if self.clearance is not None:
+            self.clearance.drop()
 
     # --- relay ------------------------------------------------------------------------------
 
@@ -400,95 +331,62 @@ class Exchange(
         self.front.interim(head)
         if head.status == 100:
             self.front.continue_body()
-            self._whose_turns().awaits_continue = False
+            self._made_turns().awaits_continue = False
             self._take_turns()
+
+    def _continue_is_due(self, pool_plan: PoolPlan) -> bool:
+        """Whether a client that waits for 100 is to get it from the endpoint."""
+        if pool_plan.inspects or pool_plan.skims or self.body.size > 0:
+            return False
+        return self.head.expects_continue
 
     def frame_attempt(self, attempt: Attempt, head: ResponseHead) -> bool:
         pool_plan = self.pool_plan
         dispatch = self.dispatch
         if pool_plan is None or dispatch is None:
             return False  # nobody wants it any more
-        if pool_plan.passes_answers and head.status < 400:
-            self.handling = None
-            return self.front.frame(head, False)
-        handling = AnswerHandling(
-            self.context,
-            self.head,
-            pool_plan,
-            self.failover(),
-            self.own(),
-            self.call,
-            attempt,
-            head,
-        )
-        steady = self.steady
-        if steady is not None and steady.keeps(attempt, head):
-            steady.hold(attempt, handling)
-            return False
-        self.handling = handling
-        return handling.frame(self.front)
+        passage = self.passage
+        if passage is None:
+            if pool_plan.passes_answers and head.status < 400:
+                return self.front.frame(head, False)
+            passage = self.passage = self._new_passage(dispatch, pool_plan, False)
+        return passage.frame(attempt, head)
 
     def on_attempt_answered(
         self, attempt: Attempt, head: ResponseHead, body: bytes, complete: bool
     ) -> None:
         attempt.ticket.status = head.status
-        steady = self.steady
-        if steady is not None and steady.holds(attempt):
-            steady.on_head(attempt, body, complete)
+        if self.passage is not None:
+            self.passage.on_head(attempt, head, body, complete)
             return
-        if steady is not None:
-            if self.status:  # another answer is under way, of which this is to be the rest
-                why = f"it answered {head.status} to the request for the rest of an answer"
-                self.break_off(attempt, DONE, why)
-                return
-            if not steady.is_answer(attempt, head):
-                return
-        handling = self.handling
-        broken = ""
-        if handling is None:
-            attempt.ticket.first_byte(self.context.env.now)
-        elif not self.passes_on(handling, attempt, body, complete):
-            return
-        else:
-            body = handling.begin(body, complete)
-            head = handling.head
-            broken = handling.broken
-        self._respond(attempt, head, body, complete and not broken, broken)
+        attempt.ticket.first_byte(self.context.env.now)
+        self.respond(attempt, head, None, body, complete, "")
 
-    def begin_answer(
-        self, attempt: Attempt, handling: AnswerHandling, body: bytes, complete: bool, broken: str
+    def respond(
+        self,
+        attempt: Attempt,
+        head: ResponseHead,
+        handling: AnswerHandling | None,
+        body: bytes,
+        complete: bool,
+        broken: str,
     ) -> None:
-        self.handling = handling
-        self._respond(attempt, handling.head, body, complete and not broken, broken)
-
-    def _respond(
-        self, attempt: Attempt, head: ResponseHead, body: bytes, complete: bool, broken: str
-    ) -> None:
-        """The client gets this answer, from its head on."""
         pool_plan = self.pool_plan
         assert pool_plan is not None
         now = self.context.env.now
         status = head.status
-        handling = self.handling
-        steady = self.steady
-        if steady is not None:
-            if not steady.spoke:
-                steady.win(attempt)
-            if self.turns is not None:
-                self.turns.forget_row()
         self.first_byte_at = now
         self.status = status
         self.answered = head
         cookie = b""
         decoded = False
         if handling is not None:
-            self.stages = handling.stages
             cookie, decoded = handling.cookie, handling.decoded
         front = self.front
-        clearance = self.clearance
-        if clearance is not None and clearance.entry is not None:
-            front.tell(clearance.entry.lines(self.plan.family(pool_plan)))
-            clearance.entry.follow(self.stages.reading() if self.stages is not None else None)
+        if self.clearance is not None:
+            self.clearance.on_answer(front, pool_plan, self._reading())
+        if self.turns is not None and self.passage is not None:
+            self.turns.forget_row()
         rules = pool_plan.rules
         taken = front.respond(head, rules, self.request_id, cookie, decoded, body, complete)
         counters = pool_plan.pool.counters
@@ -503,80 +401,63 @@ class Exchange(
         if self.body.room:
             self.body.give_room_back(self.context)
         if broken:
-            self._break_off(attempt, broken)
+            self.break_off(attempt, GARBAGE, broken)
         elif not taken:
             self._await_client()
 
-    def passes_on(
-        self, handling: AnswerHandling, attempt: Attempt, body: bytes, complete: bool
-    ) -> bool:
-        """Whether nothing takes its place."""
-        verdict = handling.judge(self.began, body, complete)
-        answer = handling.answer
-        if verdict == REPLACED and answer is not None:
-            attempt.drop()
-            self.why = handling.why
-            if handling.counts:
-                self.first_byte_at = self.context.env.now
-            self._give(answer, "refused" if handling.refuses else "done")
-        return verdict == PASSED_ON
-
     def on_attempt_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
-        steady = self.steady
-        if steady is not None and steady.holds(attempt):
-            steady.on_body(attempt, data, complete)
-            return
-        stages = self.stages
-        if stages is not None:
-            data = stages.pass_on(data, complete, self.context.env.now)
-            if stages.broken:
-                self._break_off(attempt, stages.broken)
+        if self.passage is not None:
+            passed = self.passage.pass_on(attempt, data, complete)
+            if passed is None:
                 return
-        self.pass_body(attempt, data, complete)
-
-    def pass_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
-        steady = self.steady
-        if steady is not None:
-            data = steady.follow(attempt, data, complete)
-            failed = steady.fails()
-            if failed:
-                if data:
-                    self.front.send_body(data)
-                self.break_off(attempt, GARBAGE, f"the answer tells an error: {failed}")
-                return
+            data = passed
         if data and not self.front.send_body(data) and not complete:
             self._await_client()
         if complete:
-            now = self.context.env.now
-            attempt.settle(DONE, now)
-            self._end(now, "done")
-            self.front.finish()
+            self.end_whole(attempt, DONE)
 
-    def _await_client(self) -> None:
-        """It takes no more for now."""
-        self._whose_turns().client_full = True
-        self._take_turns()
+    def send_on(self, attempt: Attempt, data: bytes, complete: bool) -> None:
+        if data and not self.front.send_body(data) and not complete:
+            self._await_client()
+        if complete:
+            self.end_whole(attempt, DONE)
+
+    def end_whole(self, attempt: Attempt, outcome: int) -> None:
+        now = self.context.env.now
+        attempt.settle(outcome, now)
+        self._end(now, "done")
+        self.front.finish()
 
     def on_attempt_trailers(self, attempt: Attempt, fields: list[Field]) -> None:
-        if self.call is not None:
-            self.call.note(attempt.ticket, fields)
+        if self.passage is not None:
+            self.passage.note_trailers(attempt, fields)
         self.front.trailers(fields)
 
     def on_attempt_without_message(
         self, attempt: Attempt, head: ResponseHead, trailers: list[Field]
     ) -> bool:
-        call = self.call
-        dispatch = self.dispatch
-        pool_plan = self.pool_plan
-        if call is None or dispatch is None or pool_plan is None or not pool_plan.repeats_calls:
-            return False
-        attempt.ticket.status = head.status
-        call.note(attempt.ticket, trailers)
-        return self.failover().repeats_call(attempt, call, trailers, call.status)
+        return self.passage is not None and self.passage.repeats_call(attempt, head, trailers)
+
+    def on_replaced(self, handling: AnswerHandling) -> None:
+        self.why = handling.why
+        if handling.counts:
+            self.first_byte_at = self.context.env.now
+        if handling.answer is not None:
+            self._give(handling.answer, "refused" if handling.refuses else "done")
+
+    def on_taken_over(self) -> None:
+        if self.turns is not None:
+            self.turns.forget_row()
+            self._take_turns()
+
+    def takes_none(self) -> bool:
+        return self.turns is not None and self.turns.client_full
+
+    # --- whose turn it is -------------------------------------------------------------------
 
     def on_client_drained(self) -> None:
-        if self.streamed is not None:
-            self.streamed.on_drained()
+        if self.own_call is not None:
+            self.own_call.on_drained()
             return
         if self.turns is not None:
             self.turns.client_full = False
@@ -585,36 +466,25 @@ class Exchange(
 
     def limit_answer(self, most: int) -> None:
         """Read at most so much of the answer at a time; at 0, for now nothing of it."""
-        if self.streamed is not None:
-            self.streamed.limit(most)
+        if self.own_call is not None:
+            self.own_call.limit(most)
             return
-        turns = self._whose_turns()
-        full = most <= 0
-        if not full:
-            if self.stages is not None:
-                most = min(most, self.stages.most_at_once())
-            turns.read_bytes = most
-            dispatch = self.dispatch
-            attempt = dispatch.attempt if dispatch is not None else None
-            if attempt is not None and attempt.sent and attempt.stream is not None:
-                attempt.stream.limit_reading(most)
-        if full != turns.client_full:
-            turns.client_full = full
+        if self.passage is not None:
+            most = min(most, self.passage.most_at_once())
+        attempt = self.dispatch.attempt if self.dispatch is not None else None
+        if self._made_turns().limit(most, attempt):
             self._take_turns()
 
-    def _whose_turns(self) -> Turns:
-        turns = self.turns
-        if turns is None:
-            turns = self.turns = Turns(self.context.env, self.front, self.body)
-        return turns
+    def _await_client(self) -> None:
+        """It takes no more for now."""
+        self._made_turns().client_full = True
+        self._take_turns()
 
     def _take_turns(self) -> None:
-        dispatch = self.dispatch
-        attempt = dispatch.attempt if dispatch is not None else None
-        answered = self.status != 0 and (self.steady is None or not self.steady.waits())
-        clearance = self.clearance
-        reading = clearance is not None and clearance.awaits_body
-        self._whose_turns().take(attempt, answered, reading)
+        attempt = self.dispatch.attempt if self.dispatch is not None else None
+        answered = self.status != 0 and (self.passage is None or not self.passage.waits())
+        reading = self.clearance is not None and self.clearance.awaits_body
+        self._made_turns().take(attempt, answered, reading)
 
     # --- a change of protocol ---------------------------------------------------------------
 
@@ -622,10 +492,8 @@ class Exchange(
         """From here on bytes are relayed, of which nothing is understood."""
         pool_plan = self.pool_plan
         dispatch = self.dispatch
-        upgrade = pool_plan.upgrade if pool_plan is not None else None
         assert pool_plan is not None
         assert dispatch is not None
-        assert upgrade is not None
         now = self.context.env.now
         attempt.ticket.status = head.status
         attempt.ticket.first_byte(now)
@@ -633,26 +501,35 @@ class Exchange(
         self.first_byte_at = now
         self.status = head.status
         self.answered = head
-        cookie = dispatch.cookie(pool_plan.cookie)
-        front = self.front
-        client = front.switch(head, upgrade.protocol, pool_plan.rules, self.request_id, cookie)
-        received = front.take_received()
-        relay = changed_protocol(
-            self, self.context, pool_plan.pool, attempt, client, is_websocket=upgrade.is_websocket
-        )
-        self.relay = relay
-        relay.begin(received, rest)
+        self.tunnel = ChangedProtocol(self, self.context, dispatch.pool, attempt)
+        self.tunnel.begin(self.front, pool_plan, dispatch, head, rest)
 
     def on_tunnel_ended(self, ended: str, why: str) -> None:
         self.why = why
         self._end(self.context.env.now, ended)
-        self.relay = None
+        self.tunnel = None
 
-    def on_attempt_unable(self, attempt: Attempt, reason: str) -> None:
-        """No other is asked: endpoints of one pool can do the same, as they are configured."""
-        attempt.settle(ABANDONED, self.context.env.now)
-        self.why = f"endpoint {attempt.endpoint.name}: {reason}"
-        self._refuse(501, "the endpoint cannot do what the request asks for")
+    # --- a prompt that is computed elsewhere ------------------------------------------------
+
+    def _split(self, pool_plan: PoolPlan) -> SplitPrompt | None:
+        dispatch = self.dispatch
+        inspection = self._inspection()
+        if dispatch is not None and inspection is not None and self.body.complete:
+            self.split = split_of(self.context, self, dispatch, pool_plan, self.head, inspection)
+        return self.split
+
+    def needs_prompt(self) -> bool:
+        return self.status == 0 and not self.ended
+
+    def on_prompt_lost(self, attempt: Attempt) -> None:
+        if self.passage is not None:
+            self.passage.forget(attempt)
+
+    def on_prompt_failed(self, why: str) -> None:
+        if self.needs_prompt():
+            self._give_up(ABANDONED)
+            self.why = why
+            self._refuse(503, "no endpoint computes the prompt")
 
     # --- failures ---------------------------------------------------------------------------
 
@@ -663,28 +540,16 @@ class Exchange(
         pool_plan = self.pool_plan
         assert dispatch is not None
         assert pool_plan is not None
-        now = self.context.env.now
-        steady = self.steady
-        if steady is not None and steady.runs_beside(attempt):
-            steady.lose(attempt, outcome)
+        passage = self.passage
+        if passage is not None and passage.survives(attempt, outcome):
             return
-        if self.status:
-            if steady is not None and steady.resume(attempt, outcome):
-                return
-            self.why = reason
-            if steady is not None and steady.why_cut:
-                self.why = f"{reason}; nobody goes on with it: {steady.why_cut}"
-            attempt.settle(outcome, now)
-            dispatch.pool.counters.bump(P_CUT)
-            self._end(now, "cut")
-            self.front.cut(False)
+        if self.status or outcome == ABANDONED:
+            attempt.settle(outcome, self.context.env.now)
+            self._refuse(503, passage.why_cut(reason) if passage is not None else reason)
             return
-        if outcome == ABANDONED:
-            attempt.settle(outcome, now)
-            self._refuse(503, reason)
-            return
-        held = steady is not None and steady.forget(attempt)
-        if self.failover().goes_on(attempt, stream, outcome, self.head.method, held):
+        held = passage is not None and passage.forget(attempt)
+        failover = Failover(dispatch, pool_plan, self.body, self._inspection())
+        if failover.goes_on(attempt, stream, outcome, self.head.method, held):
             return
         # The log has endpoint and reason; addresses and certificates are no client's business.
         self.why = f"endpoint {attempt.endpoint.name}: {reason}"
@@ -693,47 +558,15 @@ class Exchange(
         else:
             self._refuse(502, "the endpoint failed before it answered")
 
-    def _break_off(self, attempt: Attempt, reason: str) -> None:
-        """What comes cannot be passed on."""
-        self.break_off(attempt, GARBAGE, reason)
+    def on_attempt_unable(self, attempt: Attempt, reason: str) -> None:
+        """No other is asked: endpoints of one pool can do the same, as they are configured."""
+        attempt.settle(ABANDONED, self.context.env.now)
+        self.why = f"endpoint {attempt.endpoint.name}: {reason}"
+        self._refuse(501, "the endpoint cannot do what the request asks for")
 
     def break_off(self, attempt: Attempt, outcome: int, reason: str) -> None:
         attempt.give_up()
         self.on_attempt_failed(attempt, None, outcome, reason)
-
-    def inspection(self) -> Inspection | None:
-        """Of one whose body may tell more."""
-        return self.clearance.inspection if self.clearance is not None else None
-
-    def failover(self) -> Failover:
-        dispatch = self.dispatch
-        pool_plan = self.pool_plan
-        assert dispatch is not None
-        assert pool_plan is not None
-        return Failover(dispatch, pool_plan, self.body, self.inspection())
-
-    def take_over(self, handling: AnswerHandling) -> None:
-        clearance = self.clearance
-        if clearance is not None and clearance.entry is not None:
-            before = self.stages.reading() if self.stages is not None else None
-            after = handling.stages.reading() if handling.stages is not None else None
-            clearance.entry.go_on(before, after)
-        self.handling = handling
-        self.stages = handling.stages
-        if self.turns is not None:
-            self.turns.forget_row()
-            self._take_turns()
-
-    def end_whole(self, attempt: Attempt, outcome: int, data: bytes) -> None:
-        now = self.context.env.now
-        attempt.settle(outcome, now)
-        if data:
-            self.front.send_body(data)
-        self._end(now, "done")
-        self.front.finish()
-
-    def takes_none(self) -> bool:
-        return self.turns is not None and self.turns.client_full
 
     # --- answers of our own -----------------------------------------------------------------
 
@@ -741,41 +574,39 @@ class Exchange(
         """Answers of our own to this request."""
         return OwnAnswers(self.head, self.plan, self.pool_plan, self.request_id)
 
-    def _answer_here(self, data: bytes, complete: bool) -> None:
+    def _answer_here(self) -> None:
         """A redirect, a fixed response, a gRPC call, or a refusal: no route, an ambiguous path, a
         loop."""
         plan = self.plan
-        if plan.service and streams(plan):
-            self._stream_here(data, complete)
+        counters = self.context.counters
+        if not plan.service:
+            refused = plan.message != ""
+            counters.bump(W_UNROUTED if refused else W_FIXED)
+            self._give(self.own().without_endpoint(), "refused" if refused else "fixed")
             return
-        if plan.service:
-            self.own_call = OwnCall(self.context, plan, self.head)
-            self._serve(self.own_call, data, complete)
-            return
-        refused = plan.message != ""
-        self.context.counters.bump(W_UNROUTED if refused else W_FIXED)
-        self._give(self.own().without_endpoint(), "refused" if refused else "fixed")
+        call = self.own_call = call_of(self.context, self, self.front, plan, self.head)
+        opening = call.opening()
+        if opening is not None:
+            counters.bump(W_FIXED)
+            self.status = opening.status
+            self.front.answer(opening, self.request_id, self.own().edits())
+        call.take(self.body.kept(), self.body.complete)
 
-    def _serve(self, call: OwnCall, data: bytes, complete: bool) -> None:
-        """More of a gRPC call that is answered here."""
-        self.body.complete = complete
-        answer = call.take(data, complete)
-        if answer is not None:
-            self.context.counters.bump(W_FIXED)
-            self._give(answer, "fixed")
-
-    def _stream_here(self, data: bytes, complete: bool) -> None:
-        """A gRPC call that is answered here as it comes."""
+    def on_call_answered(self, answer: Answer) -> None:
         self.context.counters.bump(W_FIXED)
-        self.status = 200
-        self.front.answer(begun_stream(), self.request_id, self.own().edits())
-        call = PickingCall(self.context, self, self.front, self.plan, self.head)
-        self.streamed = call
-        call.take(data, complete)
+        self._give(answer, "fixed")
 
     def on_call_over(self) -> None:
         self._note_end(self.context.env.now, "fixed")
         self.front.finish()
+
+    def on_gathered(self, status: int, body: bytes) -> None:
+        if not body:
+            self._refuse(502, "no endpoint answered")
+            return
+        if self.clearance is not None and status == 200:
+            body = self.clearance.shown(body)
+        self._give(answers.json_answer(status, body), "done")
 
     def _refuse(self, status: int, message: str, retry_after_s: int = 1, kind: str = "") -> None:
         """An error of our own; the message is the log's reason too, unless there is one."""
@@ -785,20 +616,10 @@ class Exchange(
                 self.pool_plan.pool.counters.bump(P_CUT)
             self._end(self.context.env.now, "cut")
             self.front.cut(False)
-            return
-        if self.plan.listed and not self.plan.listed_to_keys and status >= 500:
+        elif self.plan.listed and not self.plan.listed_to_keys and status >= 500:
             self._give(self.own().model_list(), "done")
-            return
-        self._give(self.own().refusal(status, message, retry_after_s, kind), "refused")
-
-    def on_gathered(self, status: int, body: bytes) -> None:
-        if not body:
-            self._refuse(502, "no endpoint answered")
-            return
-        clearance = self.clearance
-        if clearance is not None and clearance.entry is not None and status == 200:
-            body = clearance.entry.shown(body)
-        self._give(answers.json_answer(status, body), "done")
+        else:
+            self._give(self.own().refusal(status, message, retry_after_s, kind), "refused")
 
     def _give(self, answer: Answer, ended: str) -> None:
         """Answer with a response of our own, and be done."""
@@ -839,8 +660,8 @@ class Exchange(
         """A bug showed, ours or of a user's policy: the client is not left waiting."""
         if self.ended:
             return
-        if self.relay is not None:
-            self.relay.close(CUT)
+        if self.tunnel is not None:
+            self.tunnel.cut()
             return
         try:
             self._give_up(ABANDONED)
@@ -859,19 +680,18 @@ class Exchange(
 
     def _give_up(self, outcome: int) -> None:
         """Stop the attempt under way, if there is one."""
-        if self.streamed is not None:
-            self.streamed.gone(outcome)
+        if self.own_call is not None:
+            self.own_call.gone(outcome)
         if self.split is not None:
             self.split.give_up(outcome)
         if self.clearance is not None:
             self.clearance.give_up()
-        dispatch = self.dispatch
-        attempt = dispatch.attempt if dispatch is not None else None
+        attempt = self.dispatch.attempt if self.dispatch is not None else None
         if attempt is not None:
             attempt.give_up()
             attempt.settle(outcome, self.context.env.now)
-        if self.steady is not None:
-            self.steady.give_up(outcome)
+        if self.passage is not None:
+            self.passage.give_up(outcome)
 
     def _end(self, now: float, ended: str) -> None:
         """Metrics and the log line; the last thing that happens to every exchange."""
@@ -886,8 +706,8 @@ class Exchange(
         if pool_plan is not None and pool_plan.changes_models and 200 <= self.status < 300:
             pool_plan.pool.waits.changed()
         dispatch = self.dispatch
-        if self.clearance is not None and self.clearance.entry is not None:
-            self._settle(self.clearance.entry)
+        if self.clearance is not None:
+            self._settle(self.clearance)
         if dispatch is not None and dispatch.waiter is not None:
             dispatch.leave(
                 told=ended not in _TELLS_NOTHING and not self._cut_by_us,
@@ -898,90 +718,110 @@ class Exchange(
             )
         if self.body.mirror is not None or self.body.room:
             self.body.end(self.context)
-        if self.handling is not None:
-            self._end_handling(self.handling)
-        log = self.context.log
-        # What is streamed beside it has a line of its own.
-        if log.enabled and self.streamed is None and log.shape.wants(self.status, ended):
-            log.write(log_line(self._outcome(), now, log.shape))
-        if self.context.tracer is not None:
-            self._tell_trace(self._traced(self.context.tracer), now)
-        if self.steady is not None:
-            self.steady.end()
-            self.steady = None
+        if self.passage is not None:
+            self.why = self.why or self.passage.failure()
+        if self.context.log.enabled or self.context.tracer is not None:
+            self._tell(now)
         # They know this exchange: no cycle is left for the collector.
-        if dispatch is not None:
-            dispatch.waiter = None
-            self.dispatch = None
+        if self.passage is not None:
+            self.passage.end()
+            self.passage = None
         if self.clearance is not None:
             self.clearance.end()
             self.clearance = None
-        self.streamed = None
+        if dispatch is not None:
+            dispatch.waiter = None
+            self.dispatch = None
+        self.own_call = None
         self.split = None
         self.trace = None
 
-    def _traced(self, tracer: Tracer) -> RequestTrace:
-        trace = self.trace
-        if trace is None:
-            trace = self.trace = RequestTrace(tracer, self.plan)
-        return trace
-
-    def _tell_trace(self, trace: RequestTrace, now: float) -> None:
-        if trace.wants(self.status, self.ended, now - self.began):
-            trace.tell(self._outcome(), now, self.context.log.shape)
-
-    def _settle(self, entry: Entry) -> None:
+    def _settle(self, clearance: Clearance) -> None:
         """What it reserved of its limits."""
-        dispatch = self.dispatch
-        attempt = dispatch.attempt if dispatch is not None else None
-        sent = dispatch is not None and (
-            dispatch.attempt_number > 1 or (attempt is not None and attempt.sent)
-        )
+        sent = self.dispatch is not None and self.dispatch.has_sent()
         if self.pool_plan is not None and self.pool_plan.asks_all:
             sent = self.status == 200
-        reading = self.stages.reading() if self.stages is not None else None
         size = self.body.size
-        relay = self.relay
-        if relay is not None:
-            size += relay.bytes_from_client + relay.bytes_from_endpoint
+        if self.tunnel is not None:
+            size += self.tunnel.size()
         elif self.status:
             size += self.front.response_bytes()
-        entry.settle(sent, self.status, reading, size)
+        clearance.settle(sent, self.status, self._reading(), size)
 
-    def _end_handling(self, handling: AnswerHandling) -> None:
-        self.handling = None
-        stages = handling.stages
-        if stages is not None:
-            self.why = self.why or stages.failure()
-            stages.end(self.context)
+    def _tell(self, now: float) -> None:
+        """The log, and the trace, what became of it."""
+        log = self.context.log
+        tracer = self.context.tracer
+        logged = log.enabled and (self.own_call is None or self.own_call.has_line())
+        logged = logged and log.shape.wants(self.status, self.ended)
+        trace = self.trace
+        if tracer is not None and trace is None:
+            trace = RequestTrace(tracer, self.plan)
+        if trace is not None and not trace.wants(self.status, self.ended, now - self.began):
+            trace = None
+        if logged or trace is not None:
+            outcome = self._outcome()
+            if logged:
+                log.write(log_line(outcome, now, log.shape))
+            if trace is not None:
+                trace.tell(outcome, now, log.shape)
 
     def _outcome(self) -> Outcome:
-        """What the log tells of it."""
+        """What is told of it."""
         outcome = Outcome(self.head, self.plan, self.request_id, self.began, self.ended)
         outcome.status = self.status
         outcome.response_bytes = self.front.response_bytes() if self.status else 0
         outcome.parse_s = self.parse_s
         outcome.first_byte_at = self.first_byte_at
         outcome.why = self.why
-        if self.dispatch is not None:
-            outcome.take_dispatch(self.dispatch)
-        clearance = self.clearance
-        if clearance is not None:
-            clearance.tell(outcome)
-        if self.relay is not None:
-            outcome.take_relay(self.relay)
-        if self.split is not None:
-            outcome.prefill = self.split.computed_by()
-            outcome.why = self.why or self.split.why
         if self.answered is not None:
             outcome.endpoints_id = self.answered.request_id
-        if self.stages is not None:
-            outcome.answer = self.stages.reading()
-        if self.steady is not None:
-            outcome.resumed = self.steady.resumed()
-            outcome.hedged = self.steady.hedged()
-        if self.call is not None:
-            outcome.grpc_status = self.call.status
+        if self.dispatch is not None:
+            outcome.take_dispatch(self.dispatch)
+        if self.clearance is not None:
+            self.clearance.tell(outcome)
+        if self.passage is not None:
+            self.passage.tell(outcome)
         elif self.own_call is not None:
             outcome.grpc_status = self.own_call.status
+        if self.split is not None:
+            self.split.tell(outcome)
+        if self.tunnel is not None:
+            self.tunnel.tell(outcome)
         return outcome
+
+    # --- what is made when it is needed -----------------------------------------------------
+
+    def _made_clearance(self) -> Clearance:
+        clearance = self.clearance
+        if clearance is None:
+            clearance = Clearance(self.context, self, self.head, self.plan, self.request_id)
+            self.clearance = clearance
+        return clearance
+
+    def _made_turns(self) -> Turns:
+        turns = self.turns
+        if turns is None:
+            turns = self.turns = Turns(self.context.env, self.front, self.body)
+        return turns
+
+    def _new_passage(self, dispatch: Dispatch, pool_plan: PoolPlan, watched: bool) -> Passage:
+        return Passage(
+            self.context,
+            self,
+            self.front,
+            self.head,
+            self.plan,
+            pool_plan,
+            dispatch,
+            self.body,
+            self.clearance,
+            self.began,
+            watched=watched,
+        )
+
+    def _inspection(self) -> Inspection | None:
+        return self.clearance.inspection if self.clearance is not None else None
+
+    def _reading(self) -> AnswerReading | None:
+        return self.passage.reading() if self.passage is not None else None

@@ -9,8 +9,12 @@ from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, RESET
 from penstock.dataplane.board.layout import P_CLIENT_GONE, P_CUT
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.attempt import Attempt
+from penstock.dataplane.exchange.dispatch import Dispatch
+from penstock.dataplane.exchange.front import Front
+from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.io.handed_stream import Handed
 from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.route.plan import PoolPlan
 from penstock.dataplane.tunnel.relay import (
     CLIENT_BROKE,
     CUT,
@@ -21,6 +25,7 @@ from penstock.dataplane.tunnel.relay import (
     Relay,
     RelayOwner,
 )
+from penstock.wire.http1 import ResponseHead
 
 # The ticket's outcome, the log's word, and its sentence.
 _ENDINGS: Final[dict[int, tuple[int, str, str]]] = {
@@ -78,7 +83,7 @@ class TunnelOwner:
 class ChangedProtocol(RelayOwner):
     """From the endpoint's 101 on bytes are relayed, of which nothing is understood."""
 
-    relay: Relay | None = None
+    _relay: Relay | None = None
 
     def __init__(
         self, owner: TunnelOwner, context: Context, pool: LivePool, attempt: Attempt
@@ -88,14 +93,43 @@ class ChangedProtocol(RelayOwner):
         self._pool: LivePool = pool
         self._attempt: Attempt = attempt
 
+    def begin(
+        self, front: Front, plan: PoolPlan, dispatch: Dispatch, head: ResponseHead, rest: bytes
+    ) -> None:
+        """Tell the client. ``head``: the endpoint's 101; ``rest``: what came behind it."""
+        upgrade = plan.upgrade
+        assert upgrade is not None
+        cookie = dispatch.cookie(plan.cookie)
+        client = front.switch(head, upgrade.protocol, plan.rules, dispatch.request_id, cookie)
+        received = front.take_received()
+        relay = relay_of(self, self._context, self._pool, self._attempt, client)
+        self._relay = relay
+        if upgrade.is_websocket:
+            relay.follow_frames()
+        relay.begin(received, rest)
+
+    def cut(self) -> None:
+        """End it on both sides."""
+        if self._relay is not None:
+            self._relay.close(CUT)
+
+    def size(self) -> int:
+        """Bytes that passed either way."""
+        relay = self._relay
+        return relay.bytes_from_client + relay.bytes_from_endpoint if relay is not None else 0
+
+    def tell(self, outcome: Outcome) -> None:
+        """For the log."""
+        if self._relay is not None:
+            outcome.take_relay(self._relay)
+
     def on_first_byte(self) -> None:
         """The 101 was the first."""
 
     def on_relay_ended(self, how: int) -> None:
         attempt = self._attempt
-        if self.relay is not None:
-            attempt.endpoint.tunnels.discard(self.relay)
-            self.relay = None  # which knows this: no cycle is left for the collector
+        if self._relay is not None:
+            attempt.endpoint.tunnels.discard(self._relay)
         if not attempt.is_settled():
             attempt.settle(outcome_of(how), self._context.env.now)
             if how == CLIENT_BROKE:
@@ -103,21 +137,4 @@ class ChangedProtocol(RelayOwner):
             elif how in (ENDPOINT_BROKE, CUT):
                 self._pool.counters.bump(P_CUT)
         self._owner.on_tunnel_ended(word_of(how), why_ended(how))
-
-
-def changed_protocol(
-    owner: TunnelOwner,
-    context: Context,
-    pool: LivePool,
-    attempt: Attempt,
-    client: Handed,
-    *,
-    is_websocket: bool,
-) -> Relay:
-    """As ``relay_of``, of a request; it is yet to begin."""
-    changed = ChangedProtocol(owner, context, pool, attempt)
-    relay = relay_of(changed, context, pool, attempt, client)
-    changed.relay = relay
-    if is_websocket:
-        relay.follow_frames()
-    return relay
+        self._relay = None  # which knows this: no cycle is left for the collector

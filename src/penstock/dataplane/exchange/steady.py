@@ -26,6 +26,7 @@ from penstock.dataplane.exchange.token_alarm import TokenAlarm, TokenAwaiter
 from penstock.dataplane.exchange.two_at_once import TwoAtOnce, count_vain
 from penstock.dataplane.llm.answer_reading import streams_events
 from penstock.dataplane.pool.live_endpoint import MovableStream
+from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.chunked import LAST_CHUNK, encode_chunk
 from penstock.wire.http1 import ResponseHead
@@ -56,7 +57,6 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         dispatch: Dispatch,
         inspection: Inspection | None,
         first_token_s: float,
-        generates: bool,
     ) -> None:
         self._context: Context = context
         self._owner: SteadyOwner | None = owner
@@ -66,13 +66,16 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
             self, context.loop, dispatch.pool.spec.timeouts.token_s
         )
         self._dispatch: Dispatch = dispatch
-        self._generates: bool = generates  # it is a streamed answer of a language model
+        # It is a streamed answer of a language model.
+        self._generates: bool = inspection is not None and inspection.streams_harmlessly()
+        if self._generates and inspection is not None and dispatch.pool.asks_ids:
+            inspection.ask_for_ids()
         self._held: dict[Attempt, HeldAnswer] = {}
         rules = dispatch.pool.hedge
         self._two: TwoAtOnce | None = None
         if rules is not None:
             self._two = TwoAtOnce(rules, dispatch, body, inspection)
-        within_s = first_token_s if generates else 0.0
+        within_s = first_token_s if self._generates else 0.0
         self._first: FirstToken = FirstToken(dispatch, first_token_s, within_s)
 
     # --- before the first token -------------------------------------------------------------
@@ -396,31 +399,22 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
             self._continuation = None
 
 
-def watched(
-    context: Context,
-    owner: SteadyOwner,
-    front: Front,
-    body: RequestBody,
-    dispatch: Dispatch,
+def is_watched(
+    pool: LivePool,
     plan: PoolPlan,
+    body: RequestBody,
     inspection: Inspection | None,
     *,
     is_call: bool,
-) -> SteadyAnswer | None:
-    """The answer to a request that may be sent again: a streamed generation, or what else may be;
-    None of all others. ``is_call``: of gRPC."""
-    pool = dispatch.pool
-    generates = inspection is not None and inspection.streams_harmlessly()
-    if not generates and (
-        pool.learning is not None
-        or not plan.repeats_sent
-        or not body.complete
-        or is_call
-        or plan.upgrade is not None
-    ):
-        return None
-    if generates and inspection is not None and pool.asks_ids:
-        inspection.ask_for_ids()
-    return SteadyAnswer(
-        context, owner, front, body, dispatch, inspection, plan.first_token_s, generates
+) -> bool:
+    """Whether it is the answer to a request that may be sent again: a streamed generation, or what
+    else may be. ``is_call``: of gRPC."""
+    if inspection is not None and inspection.streams_harmlessly():
+        return True
+    return (
+        pool.learning is None
+        and plan.repeats_sent
+        and body.complete
+        and not is_call
+        and plan.upgrade is None
     )

@@ -38,6 +38,18 @@ class Turns:
         """Another attempt begins: whatever the row is, it was not applied to that one."""
         self._row = None
 
+    def limit(self, most: int, attempt: Attempt | None) -> bool:
+        """Have at most so much of the answer read at a time; at 0, for now nothing of it. Whether
+        that makes it another's turn."""
+        full = most <= 0
+        if not full:
+            self.read_bytes = most
+            if attempt is not None and attempt.sent and attempt.stream is not None:
+                attempt.stream.limit_reading(most)
+        changes = full != self.client_full
+        self.client_full = full
+        return changes
+
     def take(self, attempt: Attempt | None, answered: bool, reading: bool) -> None:
         """Do what the row says of the state that there is now. ``reading``: its body tells which
         endpoint it goes to, and no more of it is there."""

@@ -12,7 +12,7 @@ from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.endpoint_picking.pick import Pick, PickOwner
 from penstock.dataplane.exchange.front import Front
-from penstock.dataplane.exchange.streamed_call import CallOwner, StreamedCall
+from penstock.dataplane.exchange.own_call import CallOwner, OwnCall
 from penstock.dataplane.route.picked import picked_plan
 from penstock.dataplane.route.plan import Plan
 from penstock.wire import ext_proc
@@ -54,7 +54,7 @@ _HELD_BYTES: Final = 65536  # of a body, while nobody reads it
 _PICKED: Final = ext_proc.PICKED.encode()
 
 
-class PickingCall(StreamedCall, PickOwner):
+class PickingCall(OwnCall, PickOwner):
     """One stream of ``Process``."""
 
     pick: Pick | None = None  # since the head was told
@@ -75,6 +75,15 @@ class PickingCall(StreamedCall, PickOwner):
         self._plan: Plan = plan
         self._chunks: ChunkedReader | None = ChunkedReader(False, 400) if head.chunked else None
         self._reader: MessageReader = MessageReader(_MAX_MESSAGE_BYTES)
+
+    def opening(self) -> Answer | None:
+        answer = Answer(200, b"", (("Content-Type", "application/grpc"),))
+        answer.trailers = trailers(OK)  # told anew when they are known
+        answer.goes_on = True
+        return answer
+
+    def has_line(self) -> bool:
+        return False  # what is picked has one
 
     # --- what the gateway says ----------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.inspection import Inspection
+from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.split.prefill_leg import PrefillLeg, PrefillOwner
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
@@ -255,9 +256,11 @@ class SplitPrompt(PrefillOwner):
         told = as_one_chunk(json) if chunked else json
         return head.for_other_body(len(told), False), told
 
-    def computed_by(self) -> bytes:
-        """The endpoint that did, as the log shows it; b"" where it ran whole."""
-        return self._asked if self._state in (_COMPUTED, _MEETING) else b""
+    def tell(self, outcome: Outcome) -> None:
+        """For the log: the endpoint that did; none where it ran whole."""
+        if self._state in (_COMPUTED, _MEETING):
+            outcome.prefill = self._asked
+        outcome.why = outcome.why or self.why
 
     def give_up(self, outcome: int) -> None:
         """The exchange ends: neither half goes on."""

@@ -1,0 +1,346 @@
+"""How an answer passes that may not simply: whether anything takes its place, what is done to its
+body, and who goes on where its attempt is too slow or breaks.
+
+An exchange has one if its attempts are watched (``steady.py``), if it is a gRPC call, or once an
+answer came that is an error or has to be changed or read.
+"""
+
+from mypy_extensions import trait
+
+from penstock.core.ticket import DONE, GARBAGE
+from penstock.dataplane.context import Context
+from penstock.dataplane.exchange.answer_handling import PASSED_ON, REPLACED, AnswerHandling
+from penstock.dataplane.exchange.answer_stages import AnswerStages
+from penstock.dataplane.exchange.attempt import Attempt
+from penstock.dataplane.exchange.body import RequestBody
+from penstock.dataplane.exchange.clearance import Clearance
+from penstock.dataplane.exchange.dispatch import Dispatch
+from penstock.dataplane.exchange.failover import Failover
+from penstock.dataplane.exchange.front import Front
+from penstock.dataplane.exchange.grpc_call import GrpcCall
+from penstock.dataplane.exchange.outcome import Outcome
+from penstock.dataplane.exchange.own_answers import OwnAnswers
+from penstock.dataplane.exchange.steady import SteadyAnswer
+from penstock.dataplane.exchange.steady_owner import SteadyOwner
+from penstock.dataplane.io.connection import READ_BYTES
+from penstock.dataplane.llm.answer_reading import AnswerReading
+from penstock.dataplane.route.plan import Plan, PoolPlan
+from penstock.wire.http1 import Field, RequestHead, ResponseHead
+
+
+@trait
+class PassageOwner:
+    """The exchange."""
+
+    def respond(
+        self,
+        attempt: Attempt,
+        head: ResponseHead,
+        handling: AnswerHandling | None,
+        body: bytes,
+        complete: bool,
+        broken: str,
+    ) -> None:
+        """The client gets this answer, from its head on. ``broken``: why it will not be whole."""
+        raise NotImplementedError
+
+    def send_on(self, attempt: Attempt, data: bytes, complete: bool) -> None:
+        """More of it, as the client is to get it."""
+        raise NotImplementedError
+
+    def end_whole(self, attempt: Attempt, outcome: int) -> None:
+        """All of it was sent, whatever became of its attempt."""
+        raise NotImplementedError
+
+    def on_replaced(self, handling: AnswerHandling) -> None:
+        """The client gets ``handling.answer`` in its place."""
+        raise NotImplementedError
+
+    def on_taken_over(self) -> None:
+        """It comes from another attempt from here on."""
+        raise NotImplementedError
+
+    def break_off(self, attempt: Attempt, outcome: int, reason: str) -> None:
+        """Give up an attempt that failed in its answer."""
+        raise NotImplementedError
+
+    def takes_none(self) -> bool:
+        """Whether the client takes no more for now."""
+        raise NotImplementedError
+
+    def on_crash(self) -> None:
+        """A bug showed: give up, and leave no client waiting."""
+        raise NotImplementedError
+
+
+class Passage(SteadyOwner):
+    """Of one exchange, for all its attempts."""
+
+    call: GrpcCall | None = None  # where it is one
+    steady: SteadyAnswer | None = None  # where its attempts are watched
+    _handling: AnswerHandling | None = None  # of the answer that came last, unless it passes so
+    _stages: AnswerStages | None = None  # of the body that the client gets, if it needs any
+    _begun: bool = False  # the client has a head
+
+    def __init__(
+        self,
+        context: Context,
+        owner: PassageOwner,
+        front: Front,
+        request: RequestHead,
+        plan: Plan,
+        pool_plan: PoolPlan,
+        dispatch: Dispatch,
+        body: RequestBody,
+        clearance: Clearance | None,
+        began: float,
+        *,
+        watched: bool,
+    ) -> None:
+        self._context: Context = context
+        self._owner: PassageOwner = owner
+        self._front: Front = front
+        self._request: RequestHead = request
+        self._pool_plan: PoolPlan = pool_plan
+        self._clearance: Clearance | None = clearance
+        self._began: float = began  # the exchange
+        self._own: OwnAnswers = OwnAnswers(request, plan, pool_plan, dispatch.request_id)
+        inspection = clearance.inspection if clearance is not None else None
+        self._failover: Failover = Failover(dispatch, pool_plan, body, inspection)
+        if plan.is_grpc:
+            self.call = GrpcCall(plan.grpc_kind)
+        if watched:
+            self.steady = SteadyAnswer(
+                context, self, front, body, dispatch, inspection, pool_plan.first_token_s
+            )
+
+    # --- attempts ---------------------------------------------------------------------------
+
+    def begin(self, attempt: Attempt) -> None:
+        """One begins."""
+        if self.steady is not None:
+            self.steady.begin(attempt, self._context.env.now)
+
+    def forget(self, attempt: Attempt) -> bool:
+        """It failed; whether some of its answer was held, of which the client got nothing."""
+        return self.steady is not None and self.steady.forget(attempt)
+
+    def survives(self, attempt: Attempt, outcome: int) -> bool:
+        """One failed. Whether that is none of the answer's business: another runs beside it, or
+        goes on from here. It is settled then."""
+        steady = self.steady
+        if steady is None:
+            return False
+        if steady.runs_beside(attempt):
+            steady.lose(attempt, outcome)
+            return True
+        return self._begun and steady.resume(attempt, outcome)
+
+    def why_cut(self, reason: str) -> str:
+        """Why the answer ends there, which nobody goes on with."""
+        steady = self.steady
+        if steady is None or not steady.why_cut:
+            return reason
+        return f"{reason}; nobody goes on with it: {steady.why_cut}"
+
+    # --- the head of an answer --------------------------------------------------------------
+
+    def frame(self, attempt: Attempt, head: ResponseHead) -> bool:
+        """Whether the body behind that head is wanted in chunks. See ``Front.frame``."""
+        if self._pool_plan.passes_answers and head.status < 400:
+            self._handling = None
+            return self._front.frame(head, False)
+        handling = AnswerHandling(
+            self._context,
+            self._request,
+            self._pool_plan,
+            self._failover,
+            self._own,
+            self.call,
+            attempt,
+            head,
+        )
+        steady = self.steady
+        if steady is not None and steady.keeps(attempt, head):
+            steady.hold(attempt, handling)
+            return False
+        self._handling = handling
+        return handling.frame(self._front)
+
+    def on_head(self, attempt: Attempt, head: ResponseHead, body: bytes, complete: bool) -> None:
+        """It came, with what of the body came along."""
+        steady = self.steady
+        if steady is not None:
+            if steady.holds(attempt):
+                steady.on_head(attempt, body, complete)
+                return
+            if self._begun:  # another answer is under way, of which this is to be the rest
+                why = f"it answered {head.status} to the request for the rest of an answer"
+                self._owner.break_off(attempt, DONE, why)
+                return
+            if not steady.is_answer(attempt, head):
+                return
+        handling = self._handling
+        if handling is None:
+            attempt.ticket.first_byte(self._context.env.now)
+            self._respond(attempt, head, None, body, complete, "")
+        elif self.passes_on(handling, attempt, body, complete):
+            body = handling.begin(body, complete)
+            self._respond(attempt, handling.head, handling, body, complete, handling.broken)
+
+    def passes_on(
+        self, handling: AnswerHandling, attempt: Attempt, body: bytes, complete: bool
+    ) -> bool:
+        verdict = handling.judge(self._began, body, complete)
+        if verdict == REPLACED:
+            attempt.drop()
+            self._owner.on_replaced(handling)
+        return verdict == PASSED_ON
+
+    def begin_answer(
+        self, attempt: Attempt, handling: AnswerHandling, body: bytes, complete: bool, broken: str
+    ) -> None:
+        self._handling = handling
+        self._respond(attempt, handling.head, handling, body, complete, broken)
+
+    def _respond(
+        self,
+        attempt: Attempt,
+        head: ResponseHead,
+        handling: AnswerHandling | None,
+        body: bytes,
+        complete: bool,
+        broken: str,
+    ) -> None:
+        steady = self.steady
+        if steady is not None and not steady.spoke:
+            steady.win(attempt)
+        self._begun = True
+        if handling is not None:
+            self._stages = handling.stages
+        self._owner.respond(attempt, head, handling, body, complete and not broken, broken)
+
+    def repeats_call(self, attempt: Attempt, head: ResponseHead, trailers: list[Field]) -> bool:
+        """Whether a gRPC call that ended without a message is made once more."""
+        call = self.call
+        if call is None or not self._pool_plan.repeats_calls:
+            return False
+        attempt.ticket.status = head.status
+        call.note(attempt.ticket, trailers)
+        return self._failover.repeats_call(attempt, call, trailers, call.status)
+
+    # --- its body ---------------------------------------------------------------------------
+
+    def pass_on(self, attempt: Attempt, data: bytes, complete: bool) -> bytes | None:
+        """What goes to the client for the next bytes; None where nothing follows them from here:
+        they are held, or the attempt was broken off."""
+        steady = self.steady
+        if steady is not None and steady.holds(attempt):
+            steady.on_body(attempt, data, complete)
+            return None
+        stages = self._stages
+        if stages is not None:
+            data = stages.pass_on(data, complete, self._context.env.now)
+            if stages.broken:
+                self._owner.break_off(attempt, GARBAGE, stages.broken)
+                return None
+        return data if steady is None else self._follow(steady, attempt, data, complete)
+
+    def pass_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
+        steady = self.steady
+        if steady is None:
+            return
+        passed = self._follow(steady, attempt, data, complete)
+        if passed is not None:
+            self._owner.send_on(attempt, passed, complete)
+
+    def _follow(
+        self, steady: SteadyAnswer, attempt: Attempt, data: bytes, complete: bool
+    ) -> bytes | None:
+        """None where it breaks: another goes on with it, or it is cut."""
+        data = steady.follow(attempt, data, complete)
+        failed = steady.fails()
+        if not failed:
+            return data
+        if data:
+            self._front.send_body(data)
+        self._owner.break_off(attempt, GARBAGE, f"the answer tells an error: {failed}")
+        return None
+
+    def note_trailers(self, attempt: Attempt, fields: list[Field]) -> None:
+        """Fields behind it."""
+        if self.call is not None:
+            self.call.note(attempt.ticket, fields)
+
+    # --- what its attempts' watch asks for (SteadyOwner) --------------------------------------
+
+    def take_over(self, handling: AnswerHandling) -> None:
+        clearance = self._clearance
+        entry = clearance.entry if clearance is not None else None
+        before = self.reading()
+        self._handling = handling
+        self._stages = handling.stages
+        if entry is not None:
+            entry.go_on(before, self.reading())
+        self._owner.on_taken_over()
+
+    def end_whole(self, attempt: Attempt, outcome: int, data: bytes) -> None:
+        if data:
+            self._front.send_body(data)
+        self._owner.end_whole(attempt, outcome)
+
+    def break_off(self, attempt: Attempt, outcome: int, reason: str) -> None:
+        self._owner.break_off(attempt, outcome, reason)
+
+    def failover(self) -> Failover:
+        return self._failover
+
+    def takes_none(self) -> bool:
+        return self._owner.takes_none()
+
+    def on_crash(self) -> None:
+        self._owner.on_crash()
+
+    # --- what there is of it ----------------------------------------------------------------
+
+    def waits(self) -> bool:
+        """Whether an attempt that is to go on with the answer has no token yet."""
+        return self.steady is not None and self.steady.waits()
+
+    def most_at_once(self) -> int:
+        """How much of the answer may be read at a time."""
+        return self._stages.most_at_once() if self._stages is not None else READ_BYTES
+
+    def reading(self) -> AnswerReading | None:
+        """What the answer of a language model told so far."""
+        return self._stages.reading() if self._stages is not None else None
+
+    def failure(self) -> str:
+        """The error that the answer tells, in a sentence; empty without one."""
+        stages = self._handling.stages if self._handling is not None else None
+        return stages.failure() if stages is not None else ""
+
+    def tell(self, outcome: Outcome) -> None:
+        """For the log."""
+        outcome.answer = self.reading()
+        if self.steady is not None:
+            outcome.resumed = self.steady.resumed()
+            outcome.hedged = self.steady.hedged()
+        if self.call is not None:
+            outcome.grpc_status = self.call.status
+
+    # --- its end ----------------------------------------------------------------------------
+
+    def give_up(self, outcome: int) -> None:
+        """What runs beside the dispatch's own attempt is stopped as well."""
+        if self.steady is not None:
+            self.steady.give_up(outcome)
+
+    def end(self) -> None:
+        """The exchange ended."""
+        if self._handling is not None and self._handling.stages is not None:
+            self._handling.stages.end(self._context)
+        self._handling = None
+        if self.steady is not None:
+            self.steady.end()
+            self.steady = None
