@@ -122,3 +122,37 @@ def opened(directory: Path) -> Iterator[Page]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def contrasts(page: Page) -> list[Any]:
+    """Texts whose contrast with what they stand on is below WCAG's AA (1.4.3)."""
+    found: list[Any] = page.run(CONTRASTS)
+    return found
+
+
+CONTRASTS = """(() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+  const rgba = (color) => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
+  const ground = (each) => {
+    for (let at = each; at; at = at.parentElement) {
+      const color = rgba(getComputedStyle(at).backgroundColor);
+      if (color[3] === 255) return color;
+    }
+    return [255, 255, 255];
+  };
+  const bad = [];
+  for (const each of document.querySelectorAll("body *")) {
+    const text = [...each.childNodes].filter((n) => n.nodeType === 3 && n.data.trim());
+    if (!text.length || !each.checkVisibility()) continue;
+    const [one, other] = [light(rgba(getComputedStyle(each).color)), light(ground(each))];
+    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    if (ratio < 4.5) bad.push([each.className, text[0].data.trim(), ratio.toFixed(2)]);
+  }
+  return bad;
+})()"""

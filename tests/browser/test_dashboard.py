@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.browser.chromium import Page, opened
+from tests.browser.chromium import Page, contrasts, opened
 from tests.harness.balancer import Balancer
 from tests.harness.http_endpoint import HttpEndpoint
 from tests.harness.waiting import wait_until
@@ -145,40 +144,6 @@ def test_hostile_names_are_text_everywhere(page: Page, balancer: Balancer) -> No
              [visible("a\\u001b[2J\\u202e\\u0000"), el("p", {}, "<i>\\u0007").outerHTML])"""
     )
     assert shown == ["a\\u{1b}[2J\\u{202e}\\u{0}", "<p>&lt;i&gt;\\u{7}</p>"]
-
-
-def contrasts(page: Page) -> list[Any]:
-    """Texts whose contrast with what they stand on is below WCAG's AA (1.4.3)."""
-    found: list[Any] = page.run(CONTRASTS)
-    return found
-
-
-CONTRASTS = """(() => {
-  const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
-  const rgba = (color) => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
-    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
-  const ground = (each) => {
-    for (let at = each; at; at = at.parentElement) {
-      const color = rgba(getComputedStyle(at).backgroundColor);
-      if (color[3] === 255) return color;
-    }
-    return [255, 255, 255];
-  };
-  const bad = [];
-  for (const each of document.querySelectorAll("body *")) {
-    const text = [...each.childNodes].filter((n) => n.nodeType === 3 && n.data.trim());
-    if (!text.length || !each.checkVisibility()) continue;
-    const [one, other] = [light(rgba(getComputedStyle(each).color)), light(ground(each))];
-    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-    if (ratio < 4.5) bad.push([each.className, text[0].data.trim(), ratio.toFixed(2)]);
-  }
-  return bad;
-})()"""
 
 
 def test_it_is_legible_light_dark_on_a_phone_and_in_chinese(page: Page, balancer: Balancer) -> None:

@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from penstock.admin.command import PREFIX
 from penstock.admin.dashboard.feed import MOST_PAGES, Feed
 from penstock.admin.guard import refused, shows_token
+from penstock.uplot import LICENSE, SCRIPT, STYLE, uplot_file
 
 STREAM: Final = f"{PREFIX}stream"
 _TYPES: Final = {
@@ -48,12 +49,14 @@ class _File:
 
 def page_files() -> dict[str, _File]:
     """By path; small enough to be held."""
-    found: dict[str, _File] = {}
+    contents = {name: uplot_file(name) for name in (SCRIPT, STYLE, LICENSE)}
     for file in files(__package__).joinpath("static").iterdir():
-        kind = _TYPES.get(file.name.rpartition(".")[2])
+        contents[file.name] = file.read_bytes()
+    found: dict[str, _File] = {}
+    for name, content in contents.items():
+        kind = _TYPES.get(name.rpartition(".")[2])
         if kind is not None:
-            content = file.read_bytes()
-            path = "/" if file.name == "index.html" else f"/dashboard/{file.name}"
+            path = "/" if name == "index.html" else f"/dashboard/{name}"
             found[path] = _File(content, kind, f'"{sha256(content).hexdigest()[:16]}"')
     return found
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from penstock.fleet.demo.scaled_day import TTFT_S, DayView, Moment
 from penstock.sim.report.chart import Axis, Curve, chart
+from penstock.sim.report.whole_page import whole_page
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 60
@@ -60,13 +61,11 @@ def summary(view: DayView) -> str:
 
 def page(view: DayView) -> str:
     """One chart of load, forecast with its band, engines, and objectives kept."""
-    x = Axis("seconds", lambda value: f"{value:g}")
-    y = Axis("", lambda value: f"{value:g}")
     moments = view.moments
     drawn = chart(
         "Load, forecast, engines and objectives kept",
-        x,
-        y,
+        Axis("seconds"),
+        Axis(""),
         [
             Curve("requests per second", [(m.at_s, m.sent) for m in moments]),
             Curve("foreseen", [(m.at_s, m.foreseen) for m in moments], dashed=True),
@@ -75,12 +74,8 @@ def page(view: DayView) -> str:
             Curve("tenths of requests in time", [(m.at_s, 10.0 * m.kept) for m in moments]),
         ],
     )
-    return (
-        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>A fleet that scales itself'
-        "</title><style>body{font:15px sans-serif;max-width:60rem;margin:2rem auto}"
-        "polyline{fill:none;stroke-width:1.6}svg line{stroke:#ddd}svg text{font-size:11px}</style>"
-        f"<h1>A fleet that scales itself</h1>{drawn}<p>{escape(summary(view))}</p></html>\n"
-    )
+    title = "A fleet that scales itself"
+    return whole_page(title, f"<h1>{title}</h1>{drawn}<p>{escape(summary(view))}</p>")
 
 
 def _spark(values: Sequence[float], most: float) -> str:

@@ -11,6 +11,8 @@ from rich.markup import escape as plain
 from rich.table import Table
 
 from penstock.fleet.replay.result import Distribution, ReplayResult
+from penstock.sim.report.chart import Axis, Curve, chart
+from penstock.sim.report.whole_page import whole_page
 
 _PERCENTS = (50, 90, 95, 99)
 _NOTED_CHANGE = 0.005  # what is less is neither good nor bad
@@ -93,7 +95,12 @@ def page(results: Sequence[ReplayResult]) -> str:
         for result in results
     )
     plots = "".join(_plot(label, pick, results) for label, pick in _DISTRIBUTIONS)
-    return _PAGE.format(setup=setup, head=head, rows=rows, plots=plots)
+    return whole_page(
+        "penstock replay",
+        f"<h1>penstock replay</h1>\n<ul>{setup}</ul>\n"
+        f'<div class="scroll"><table><tr><th></th>{head}</tr>{rows}</table></div>\n'
+        f'{_EXPLAINED}\n<div class="plots">{plots}</div>\n',
+    )
 
 
 _Pick = Callable[[ReplayResult], Distribution]
@@ -160,69 +167,20 @@ def _html_row(line: Line, results: Sequence[ReplayResult]) -> str:
     return f"<tr><th>{escape(line.label)}</th>{cells}</tr>"
 
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 520, 260, 60, 30
-_COLOURS = ("#0b6bcb", "#c2410c", "#15803d", "#7e22ce")
-
-
 def _plot(label: str, pick: _Pick, results: Sequence[ReplayResult]) -> str:
-    """The share of requests answered within a time: time to the right up to the largest p99."""
-    longest = max(pick(result).percentile(99) for result in results) or 1.0
-    curves = "".join(
-        f'<polyline fill="none" stroke="{_COLOURS[index % len(_COLOURS)]}" stroke-width="2" '
-        f'points="{_points(pick(result), longest)}"><title>{escape(result.name)}</title></polyline>'
-        for index, result in enumerate(results)
-    )
-    legend = "".join(
-        f'<text x="{_LEFT + 10}" y="{20 + 16 * index}" '
-        f'fill="{_COLOURS[index % len(_COLOURS)]}">{escape(result.name)}</text>'
-        for index, result in enumerate(results)
-    )
-    floor = _HEIGHT - _BOTTOM
-    grid = "".join(
-        f'<line x1="{_LEFT}" x2="{_WIDTH}" y1="{_y(percent)}" y2="{_y(percent)}" stroke="#ddd"/>'
-        f'<text x="{_LEFT - 6}" y="{_y(percent) + 4}" text-anchor="end">{percent}%</text>'
-        for percent in (0, 50, 90, 100)
-    )
-    ticks = "".join(
-        f'<text x="{_LEFT + (_WIDTH - _LEFT) * share:.0f}" y="{floor + 18}" '
-        f'text-anchor="{"end" if share == 1 else "middle"}">{_duration(longest * share)}</text>'
-        for share in (0.0, 0.5, 1.0)
-    )
-    return (
-        f'<figure><figcaption>{label}</figcaption><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'role="img" aria-label="{label}">{grid}{ticks}{curves}{legend}</svg></figure>'
-    )
+    """The share of requests answered within a time, up to the largest p99."""
+    curves = [
+        Curve(
+            result.name,
+            [(pick(result).percentile(percent), percent / 100) for percent in range(100)]
+            if pick(result).count
+            else [],
+        )
+        for result in results
+    ]
+    return chart(label, Axis("", "duration"), Axis("", "percent"), curves)
 
 
-def _points(values: Distribution, longest: float) -> str:
-    return " ".join(
-        f"{_LEFT + (_WIDTH - _LEFT) * values.percentile(percent) / longest:.1f},{_y(percent):.1f}"
-        for percent in range(100)
-    )
-
-
-def _y(percent: float) -> float:
-    return 5 + (_HEIGHT - _BOTTOM - 5) * (1 - percent / 100)
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>penstock replay</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1.5rem;
-  max-width: 72rem }}
-table {{ border-collapse: collapse; margin: 1rem 0 }}
-th, td {{ padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd }}
-tr th:first-child {{ text-align: left; font-weight: 500 }}
-.good {{ color: #15803d }} .bad {{ color: #b91c1c }}
-.plots {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1rem }}
-figure {{ margin: 0 }} figcaption {{ font-weight: 600 }} svg text {{ font-size: 12px }}
-</style>
-<h1>penstock replay</h1>
-<ul>{setup}</ul>
-<table><tr><th></th>{head}</tr>{rows}</table>
-<p>TTFT and E2E count from when a request was due. TTFT: time to the first token. ITL: gaps between
-the pieces of an answer. TPOT: a request's mean time per output token. The curves show the share of
-requests (or gaps) within a time.</p>
-<div class="plots">{plots}</div>
-</html>
-"""
+_EXPLAINED = """<p>TTFT and E2E count from when a request was due. TTFT: time to the first token.
+ITL: gaps between the pieces of an answer. TPOT: a request's mean time per output token. The curves
+show the share of requests (or gaps) within a time.</p>"""

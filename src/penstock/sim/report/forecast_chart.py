@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from penstock.sim.report.chart import Axis, Curve, chart
-from penstock.sim.report.wording import three_digits
 
 
 def forecast_chart(title: str, time: Axis, steps: Sequence[Sequence[float]]) -> str:
@@ -12,7 +11,7 @@ def forecast_chart(title: str, time: Axis, steps: Sequence[Sequence[float]]) -> 
     return chart(
         title,
         time,
-        Axis("", three_digits),
+        Axis(""),
         [
             Curve(name, [(step[0], step[place]) for step in steps], dashed, colour=colour)
             for place, (name, dashed, colour) in enumerate(names, start=1)

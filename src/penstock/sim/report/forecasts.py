@@ -175,14 +175,9 @@ def _plots(judgement: Judgement) -> Iterator[str]:
     for method in judgement.methods:
         yield forecast_chart(
             f"{judgement.series.name}: {method.method}",
-            Axis("time", _day_or_less, from_zero=False),
+            Axis("time", "days", from_zero=False),
             [(step * step_s, *expected) for step, *expected in method.course],
         )
-
-
-def _day_or_less(seconds: float) -> str:
-    """Days where it is more than one, else as other durations."""
-    return f"{seconds / 86_400.0:.1f} d" if seconds >= 86_400.0 else duration(seconds)
 
 
 def _percent(share: float) -> str:

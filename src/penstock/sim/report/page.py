@@ -9,7 +9,8 @@ from penstock.sim.outcome import METRICS
 from penstock.sim.report.chart import Axis, Curve, chart
 from penstock.sim.report.columns import Column, policy_columns, row_names
 from penstock.sim.report.forecast_chart import forecast_chart
-from penstock.sim.report.wording import duration, measure, three_digits
+from penstock.sim.report.whole_page import whole_page
+from penstock.sim.report.wording import duration, measure
 
 _MOST_SHOWN = 0.99
 _MEANINGS = {metric.name: metric.meaning for metric in METRICS}
@@ -40,16 +41,17 @@ def page_of(
     notes: Iterable[str] = (),
 ) -> str:
     """A page of tables (their rows), notes (list items) and plots; ``meanings`` are of metrics."""
-    return _PAGE.format(
-        title=escape(title),
-        about=escape(about),
-        setup=escape(setup),
-        tables="".join(f"<table>{''.join(rows)}</table>" for rows in tables),
-        notes="".join(notes),
-        plots="".join(plots),
-        meanings="".join(
-            f"<dt>{escape(name)}</dt><dd>{escape(_MEANINGS[name])}</dd>" for name in meanings
-        ),
+    drawn_tables = "".join(
+        f'<div class="scroll"><table>{"".join(rows)}</table></div>' for rows in tables
+    )
+    explained = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(_MEANINGS[name])}</dd>" for name in meanings
+    )
+    return whole_page(
+        title,
+        f"<h1>{escape(title)}</h1>\n<p>{escape(about)}</p><p>{escape(setup)}</p>\n"
+        f"{drawn_tables}\n<ul>{''.join(notes)}</ul>\n"
+        f'<div class="plots">{"".join(plots)}</div>\n<dl>{explained}</dl>\n',
     )
 
 
@@ -101,7 +103,7 @@ def _theory(comparison: Comparison) -> Iterator[str]:
 
 def _plots(comparison: Comparison) -> Iterator[str]:
     results = comparison.results
-    time, share = Axis("response time", duration, logarithmic=True), Axis("", _nines, True)
+    time, share = Axis("response time", "duration", True), Axis("", "nines", True)
     yield chart(
         "Share of responses longer than",
         time,
@@ -109,25 +111,25 @@ def _plots(comparison: Comparison) -> Iterator[str]:
         [Curve(result.label, _tail(result)) for result in results],
     )
     yield _foreseen(comparison)
-    at = Axis("time", duration)
+    at = Axis("time", "duration")
     ticks = [(result, result.outcomes[0].ticks) for result in results]
     yield chart(
         "p99 over time (first replication)",
         at,
-        Axis("", duration, logarithmic=True),
+        Axis("", "duration", logarithmic=True),
         [Curve(result.label, [(t[0], t[5]) for t in rows]) for result, rows in ticks],
     )
     yield chart(
         "Requests at the fullest server (first replication)",
         at,
-        Axis("", three_digits),
+        Axis(""),
         [Curve(result.label, [(t[0], float(max(t[1]))) for t in rows]) for result, rows in ticks],
     )
     for title, of in (("Utilisation", _utilisation), ("Share of the requests", _shares)):
         yield chart(
             f"{title} of each server",
-            Axis("server", lambda value: f"{value:.0f}" if value == int(value) else ""),
-            Axis("", lambda value: f"{value:.0%}"),
+            Axis("server", whole=True),
+            Axis("", "percent"),
             [Curve(result.label, of(result), marks=True) for result in results],
         )
 
@@ -139,7 +141,7 @@ def _foreseen(comparison: Comparison) -> str:
         return ""
     return forecast_chart(
         f"Requests per second, and {spec.method} {duration(spec.lead)} before (first replication)",
-        Axis("time", duration),
+        Axis("time", "duration"),
         steps,
     )
 
@@ -168,32 +170,3 @@ def _by_server(outcomes: list[dict[str, float]]) -> list[tuple[float, float]]:
         (float(number), sum(each[name] for each in outcomes) / len(outcomes))
         for number, name in enumerate(outcomes[0])
     ]
-
-
-def _nines(share: float) -> str:
-    return f"{share:.10f}".rstrip("0").rstrip(".")
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1.5rem;
-  max-width: 84rem }}
-table {{ border-collapse: collapse; margin: 1rem 0 }}
-th, td {{ padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd }}
-.theory {{ color: #06738c }} .best {{ font-weight: 600; color: #15702b }}
-tr th:first-child {{ text-align: left; font-weight: 500 }}
-.plots {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1.5rem }}
-figure {{ margin: 0 }} figcaption {{ font-weight: 600 }}
-svg text {{ font-size: 12px }} .grid {{ stroke: #ddd }} .legend {{ font-size: 13px }}
-.legend span {{ white-space: nowrap; margin-right: .6rem }} .legend b {{ font-weight: 400 }}
-dt {{ font-weight: 500; float: left; clear: left; width: 9rem }} dd {{ margin-left: 10rem }}
-</style>
-<h1>{title}</h1>
-<p>{about}</p><p>{setup}</p>
-{tables}
-<ul>{notes}</ul>
-<div class="plots">{plots}</div>
-<dl>{meanings}</dl>
-</html>
-"""

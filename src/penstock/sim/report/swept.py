@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from html import escape
 from math import isnan
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -11,13 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock.sim.outcome import METRICS
-from penstock.sim.report.chart import Axis, Curve, chart
+from penstock.sim.report.chart import Axis, Curve, Unit, chart
 from penstock.sim.report.page import page_of
 from penstock.sim.report.table import theory_notes
-from penstock.sim.report.wording import measure, three_digits, with_interval
+from penstock.sim.report.wording import measure, with_interval
 from penstock.sim.sweep import Sweep, swept_metrics
 
 _MEANINGS = {metric.name: metric.meaning for metric in METRICS}
+_WRITTEN: Final[dict[str, Unit]] = {"s": "duration", "share": "percent", "/s": "rate", "": "number"}
+_UNITS: Final = {metric.name: _WRITTEN[metric.unit] for metric in METRICS}
 
 
 def sweep_table(sweep: Sweep, *, with_theory: bool = False) -> RenderableType:
@@ -104,8 +106,8 @@ def _plot(sweep: Sweep, metric: str) -> str:
         theory = sweep.theory(place, metric)
         if theory:
             curves.append(Curve(f"{label}, theory", theory, dashed=True, colour=place))
-    across = Axis(sweep.range.key, three_digits, from_zero=False)
-    up = Axis("", lambda value: measure(metric, value))
+    across = Axis(sweep.range.key, from_zero=False)
+    up = Axis("", _UNITS[metric])
     return chart(f"{metric} by {sweep.range.key}", across, up, curves)
 
 
