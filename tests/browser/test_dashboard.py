@@ -146,6 +146,48 @@ def test_hostile_names_are_text_everywhere(page: Page, balancer: Balancer) -> No
     assert shown == ["a\\u{1b}[2J\\u{202e}\\u{0}", "<p>&lt;i&gt;\\u{7}</p>"]
 
 
+def test_tenants_and_limits_are_shown_and_what_clients_send_there_is_text(
+    page: Page, tmp_path: Path
+) -> None:
+    key = "k" * 40
+    with HttpEndpoint() as endpoint:
+        document = {
+            "admin": {"address": "127.0.0.1:0"},
+            "workers": 1,
+            "tenants": {
+                "acme": {"keys": {"ci": {"key": key}}, "limits": {"requests": 2, "per": "hour"}}
+            },
+            "pools": {
+                "main": {
+                    "endpoints": [endpoint.name],
+                    "limits": [{"requests": 9, "per": "hour", "by": "header:x-who"}],
+                }
+            },
+            "routes": [{"pool": "main"}],
+        }
+        with Balancer(tmp_path, document) as balancer:
+            balancer.wait_until_ready()
+            for _ in range(4):
+                with balancer.connect() as client:
+                    client.get("/", f"X-API-Key: {key}", f"X-Who: {HOSTILE}")
+            page.visit(balancer.admin_url)
+            page.wait_for(f"{ROWS}.length === 1", "the endpoint is shown")
+            page.press("6")
+            page.wait_for(f"{ROWS}.length === 3", "a tenant and two limits")
+            page.wait_for(
+                f"{row('acme')}.innerText.includes('100%')", "who is at its limit stands out"
+            )
+            page.wait_for(f"{SEEN}.includes('<img src=x')", "what a client sent is text")
+            assert page.run("document.querySelectorAll('main img').length") == 0
+            for scheme in ("light", "dark"):
+                page.look_like(1440, 900, scheme=scheme)
+                assert contrasts(page) == []
+                page.screenshot(SHOTS / f"{scheme}-tenants.png")
+            page.look_like(390, 844, scheme="light", phone=True)
+            page.run("new Promise(requestAnimationFrame)")
+            page.screenshot(SHOTS / "phone-tenants.png")
+
+
 def test_it_is_legible_light_dark_on_a_phone_and_in_chinese(page: Page, balancer: Balancer) -> None:
     for number in range(20):
         ask(balancer, f"/{number}")

@@ -248,6 +248,53 @@ class LimitView(msgspec.Struct, frozen=True):
     beyond: float
 
 
+class StandingView(msgspec.Struct, frozen=True):
+    """What one subject took of a limit, of its ``amount``; "" where nothing is counted apart."""
+
+    subject: str
+    taken: float
+    whole_s: float  # until it is whole again; inf: never
+
+
+class LimitStateView(msgspec.Struct, frozen=True):
+    """A limit as it stands now. ``amount`` may be taken at once."""
+
+    name: str
+    counts: str
+    per: str
+    budget: bool
+    by: tuple[str, ...]
+    amount: float
+    refused: int
+    overflowed: int
+    fullest: tuple[StandingView, ...]  # the subjects that took most, in that order
+
+
+class TenantView(msgspec.Struct, frozen=True):
+    """What a tenant used today (UTC). ``refused``: requests, since the start, by its limits.
+
+    ``fullest``: the share taken of that limit of its own of which most is; None without limits.
+    """
+
+    name: str
+    keys: int
+    requests: int
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost: float
+    refused: int
+    fullest: float | None
+    fullest_limit: str
+
+
+class Tenancy(msgspec.Struct, frozen=True):
+    """Who used how much, and how full limits are."""
+
+    tenants: tuple[TenantView, ...]
+    limits: tuple[LimitStateView, ...]
+
+
 class Overview(msgspec.Struct, frozen=True):
     """The balancer at one moment."""
 
@@ -286,3 +333,6 @@ class RunningBalancer(Protocol):
 
     def overview(self) -> Overview:
         """The balancer at this moment."""
+
+    def tenancy(self) -> Tenancy:
+        """Its tenants and limits at this moment; dearer than the rest, for those who look."""

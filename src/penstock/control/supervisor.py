@@ -16,7 +16,7 @@ from typing import Any, Final
 from penstock import __version__
 from penstock._form import form
 from penstock.admin.server import AdminServer
-from penstock.admin.view import Overview
+from penstock.admin.view import Overview, Tenancy
 from penstock.config.compile.snapshot import Configured
 from penstock.control.admin_address import AdminAddress
 from penstock.control.assembly import absolute, assemble, places, write_runtime_file
@@ -29,6 +29,7 @@ from penstock.control.service_manager import (
     ActivationError,
     given_sockets,
 )
+from penstock.control.tenants.tenancy import tenancy
 from penstock.control.upgrade.handover import Handover
 from penstock.control.upgrade.predecessor import VARIABLE, HandoverError, Predecessor, meet
 from penstock.control.upgrade.succession import Inner, Succession
@@ -180,6 +181,11 @@ class Supervisor:
             stopping=self._stop_wanted.is_set(),
             log_dropped=self._log.dropped,
         )
+
+    def tenancy(self) -> Tenancy:
+        """Its tenants and limits at this moment."""
+        parts = self._parts
+        return tenancy(parts.publisher.running, parts.limits, parts.usage)
 
     def stop(self) -> None:
         """Begin to stop; if called again, stop at once."""

@@ -11,6 +11,7 @@ from penstock.admin.view import (
     ListenerView,
     Overview,
     PoolView,
+    Tenancy,
     UnknownNameError,
     WorkerView,
 )
@@ -78,6 +79,7 @@ class PlainBalancer:
     def __init__(self, board: Board) -> None:
         self._board = board
         self.shown = overview()
+        self.tenants = Tenancy((), ())
         self.given: list[Command] = []
         self.status = 200
 
@@ -87,6 +89,9 @@ class PlainBalancer:
 
     def overview(self) -> Overview:
         return self.shown
+
+    def tenancy(self) -> Tenancy:
+        return self.tenants
 
     @property
     def commands(self) -> BoundCommands:

@@ -17,8 +17,9 @@ from penstock.admin.dashboard.difference import difference
 from penstock.admin.dashboard.feed import MOST_PAGES, Feed
 from penstock.admin.dashboard.history import History
 from penstock.admin.dashboard.routes import page_files
+from penstock.admin.dashboard.tenancy import TenancyDocuments
 from penstock.admin.server import AdminServer
-from penstock.admin.view import EventView
+from penstock.admin.view import EventView, LimitStateView, StandingView, Tenancy, TenantView
 from penstock.core.measure.histogram import coarse_of
 from penstock.dataplane.board.layout import (
     L_IN_FLIGHT,
@@ -37,7 +38,7 @@ STATIC = {
     file.name: file.read_text("utf-8")
     for file in files("penstock.admin.dashboard").joinpath("static").iterdir()
 }
-OWN = {name: text for name, text in STATIC.items() if not name.startswith("uPlot")}
+OWN = STATIC
 Client = TestClient[web.Request, web.Application]
 
 
@@ -114,7 +115,15 @@ class TestPage:
             assert (await client.get("/", headers={"Host": "evil.example"})).status == 403
 
     def test_all_of_it_is_small(self) -> None:
-        assert sum(len(text.encode()) for text in STATIC.values()) < 150_000
+        sent = page_files()
+        assert sum(len(each.content) for each in sent.values()) < 150_000
+        assert not re.search(rb"^\s|^//", sent["/dashboard/main.js"].content, re.MULTILINE)
+
+    def test_no_text_of_ours_goes_over_lines_which_are_trimmed(self) -> None:
+        for name, text in OWN.items():
+            if name.endswith(".js"):
+                for line in text.splitlines():
+                    assert line.count("`") % 2 == 0 or line.lstrip().startswith("//"), (name, line)
 
     def test_no_text_becomes_markup_and_no_token_stands_in_an_address(self) -> None:
         forbidden = re.compile(
@@ -342,7 +351,8 @@ def test_what_was_and_the_difference_make_what_is(
 def test_the_last_hour_is_bounded() -> None:
     history = History()
     point = dict.fromkeys(
-        ("rate", "errors", "in_flight", "p50", "p99", "ttft_p50", "output_tokens"), 1.0
+        ("rate", "errors", "in_flight", "p50", "p99", "ttft_p50", "ttft_p99", "output_tokens"),
+        1.0,
     )
     for at in range(1000):
         late = {"late": {**point, "p99": None}} if at >= 500 else {}
@@ -352,3 +362,64 @@ def test_the_last_hour_is_bounded() -> None:
     assert {len(ring) for rings in document["pools"].values() for ring in rings.values()} == {720}
     assert document["pools"]["late"]["rate"][:220] == [None] * 220, "it was not there yet"
     assert document["pools"]["late"]["p99"][-1] is None
+
+
+class TestTenancy:
+    async def test_who_is_near_a_limit_is_refused_and_used_most_is_told_as_it_changes(
+        self, feed: Feed, balancer: PlainBalancer, clock: Clock
+    ) -> None:
+        balancer.tenants = tenancy(requests=10, refused=0, taken=20.0)
+        _, told = parsed(await feed.next(0))
+        assert told["tenants"][HOSTILE]["requests"] == 10
+        assert told["tenants"][HOSTILE]["fullest"] == 0.2
+        assert told["limits"]["tenant x"]["fullest"][0]["subject"] == f"{HOSTILE} · m"
+        clock.now += 5.0
+        balancer.tenants = tenancy(requests=30, refused=5, taken=100.0)
+        _, told = parsed(await feed.next(1))
+        changed = told["tenants"][HOSTILE]
+        assert (changed["rate"], changed["refused_rate"]) == (4.0, 1.0)
+        assert changed["fullest"] == 1.0
+        assert "name" not in changed, "what stays is not told again"
+        balancer.tenants = Tenancy((), ())
+        _, told = parsed(await feed.next(2))
+        assert told["gone"] == {"tenants": [HOSTILE], "limits": ["tenant x"]}
+
+    def test_of_very_many_the_fullest_and_busiest_are_told(self) -> None:
+        many = [tenancy(requests=n, taken=float(n % 7), name=f"t{n}") for n in range(1500)]
+        made = Tenancy(
+            tuple(each.tenants[0] for each in many), tuple(each.limits[0] for each in many)
+        )
+        told = TenancyDocuments().document(made, 0.0, 0.0)
+        assert len(told["tenants"]) == len(told["limits"]) == 1000
+        assert "t1497" in told["tenants"], "6 of 100 are taken"
+        assert "t0" not in told["tenants"]
+
+    def test_a_new_day_begins_its_counts_anew(self) -> None:
+        documents = TenancyDocuments()
+        documents.document(tenancy(requests=900), 0.0, 0.0)
+        told = documents.document(tenancy(requests=2), 5.0, 5.0)
+        assert told["tenants"][HOSTILE]["rate"] == 0.0
+
+
+def tenancy(
+    requests: int = 1, refused: int = 0, taken: float = 1.0, name: str = HOSTILE
+) -> Tenancy:
+    """One tenant with one limit of 100."""
+    limit = "tenant x" if name == HOSTILE else f"tenant {name}"
+    standing = StandingView(f"{name}\nm", taken, whole_s=30.0)
+    return Tenancy(
+        (TenantView(name, 1, requests, 0, 0, 0, 0.0, refused, taken / 100.0, limit),),
+        (
+            LimitStateView(
+                limit,
+                "tokens",
+                "minute",
+                False,
+                ("tenant", "model"),
+                100.0,
+                refused,
+                0,
+                (standing,),
+            ),
+        ),
+    )

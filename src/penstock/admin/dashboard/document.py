@@ -28,12 +28,18 @@ from penstock.dataplane.board.layout import (
     P_1XX_TO_5XX,
     P_CLIENT_GONE,
     P_CUT,
+    P_HEDGES,
+    P_HEDGES_WON,
+    P_LATE_TOKENS,
     P_LIMIT_MILLI,
     P_NO_ENDPOINT,
+    P_NOT_RESUMED,
     P_QUEUED,
     P_REQUESTS,
+    P_RESUMED,
     P_RETRIES,
     P_WAITING,
+    RESUME_REFUSALS,
     W_BAD_REQUESTS,
     W_BYTES_FROM_CLIENTS,
     W_BYTES_TO_CLIENTS,
@@ -191,7 +197,16 @@ def _pool(pool: PoolView, found: Differences) -> Object:
         "excluded": len(pool.excluded),
         "ejections": sum(pool.ejections.values()),
         "shadow": list(pool.shadow),
+        "resumed": short(found.per_s(found.pool(name, P_RESUMED))),
+        "not_resumed": short(found.per_s(_not_resumed(found, name))),
+        "hedges": short(found.per_s(found.pool(name, P_HEDGES))),
+        "hedges_won": short(found.per_s(found.pool(name, P_HEDGES_WON))),
+        "late_tokens": short(found.per_s(found.pool(name, P_LATE_TOKENS))),
     }
+
+
+def _not_resumed(found: Differences, pool: str) -> int:
+    return sum(found.pool(pool, P_NOT_RESUMED + at) for at in range(len(RESUME_REFUSALS)))
 
 
 def _scale(pool: PoolView) -> Object | None:

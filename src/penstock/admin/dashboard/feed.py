@@ -18,6 +18,7 @@ from penstock.admin.dashboard.counts import Differences, Sampler, Window
 from penstock.admin.dashboard.difference import difference
 from penstock.admin.dashboard.document import Documents, Section, pools
 from penstock.admin.dashboard.history import History
+from penstock.admin.dashboard.tenancy import TenancyDocuments
 from penstock.admin.view import EventView, Overview, RunningBalancer
 
 PERIOD_S: Final = 1.0
@@ -77,6 +78,7 @@ class Feed:
         self._sampler = Sampler(balancer.board)
         self._window = Window()
         self._documents = Documents(balancer.board)
+        self._tenancy = TenancyDocuments()
         self._history = History()
         self._frame: Frame | None = None
         self._due = 0.0
@@ -147,7 +149,8 @@ class Feed:
         self._due = began + min(max(self._period_s, took / _SHARE), _LONGEST_S)
 
     def _read(self, overview: Overview) -> dict[str, Section]:
-        return self._documents.document(overview, self._found(overview))
+        sections = self._documents.document(overview, self._found(overview))
+        return sections | self._tenancy.document(self._balancer.tenancy(), self._clock(), time())
 
     def _found(self, overview: Overview) -> Differences:
         return self._window.differences(self._sampler.take(overview, self._clock()))

@@ -9,7 +9,16 @@ from penstock.admin.dashboard.document import Section
 STEP_S: Final = 5.0
 _POINTS: Final = 720  # an hour
 _MOST_POOLS: Final = 64  # of 25 KB each
-SERIES: Final = ("rate", "errors", "in_flight", "p50", "p99", "ttft_p50", "output_tokens")
+SERIES: Final = (
+    "rate",
+    "errors",
+    "in_flight",
+    "p50",
+    "p99",
+    "ttft_p50",
+    "ttft_p99",
+    "output_tokens",
+)
 _NOTHING: Final = float("nan")
 
 

@@ -57,8 +57,19 @@ def page_files() -> dict[str, _File]:
         kind = _TYPES.get(name.rpartition(".")[2])
         if kind is not None:
             path = "/" if name == "index.html" else f"/dashboard/{name}"
+            if path.endswith((".js", ".css")):
+                content = trimmed(content)
             found[path] = _File(content, kind, f'"{sha256(content).hexdigest()[:16]}"')
     return found
+
+
+def trimmed(source: bytes) -> bytes:
+    """Without indentation, empty lines and lines of comment, which are for those who change it.
+
+    No text of ours goes over several lines, so none of them is part of one.
+    """
+    lines = (line.strip() for line in source.splitlines())
+    return b"\n".join(line for line in lines if line and not line.startswith(b"//"))
 
 
 def dashboard_routes(feed: Feed, shown: dict[str, _File], token: str | None) -> list[web.RouteDef]:

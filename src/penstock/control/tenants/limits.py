@@ -11,7 +11,7 @@ from penstock.admin.view import LimitView
 from penstock.control.events import Events
 from penstock.control.store.files import StateFiles
 from penstock.core.limits.budgets import BudgetTable
-from penstock.core.limits.owner import Asked, Owner
+from penstock.core.limits.owner import Asked, Owner, Standing
 from penstock.core.limits.rules import limits_in
 from penstock.core.snapshot import Limit, Snapshot
 
@@ -99,6 +99,15 @@ class WorkerLimits:
             )
             for name in names
         )
+
+    def standings(self, most: int) -> list[Standing]:
+        """Of each limit the fullest allowances, at most so many."""
+        return self.owner.standings(most, self._clock(), self._wall_clock())
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Requests, by the limit that refused them."""
+        return self._refused
 
     async def run(self) -> None:
         """Save budgets once a second, while they change."""

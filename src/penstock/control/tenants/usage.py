@@ -16,6 +16,7 @@ import msgspec
 from penstock.control.store.files import StateFiles
 
 _SAVE_S: Final = 10.0
+_REREAD_S: Final = 300.0
 _KEPT_DAYS: Final = 400
 _MOST_ROWS: Final = 50_000  # of a day; what is beyond is told as of OTHERS
 _FILE: Final = "usage."
@@ -55,6 +56,9 @@ class Usage:
         self._wall_clock = wall_clock
         self._day = ""
         self._today: dict[_Key, UsageRow] = {}
+        self._by_tenant: dict[str, UsageRow] = {}  # sums of today's
+        self._others: list[UsageRow] | None = None  # today's of other supervisors, when read
+        self._others_until = 0.0
         self._changed = False
 
     def take(self, rows: Sequence[Sequence[object]]) -> None:
@@ -63,6 +67,7 @@ class Usage:
         for told in msgspec.convert(rows, list[tuple[str, str, str, int, int, int, int, float]]):
             tenant, key, model, *counts = told
             used = UsageRow(self._day, tenant, key, model, *counts)  # type: ignore[arg-type]
+            _add(self._by_tenant, used)
             known = self._today.get((tenant, key, model))
             if known is None and len(self._today) >= _MOST_ROWS:
                 used.model = OTHERS
@@ -72,6 +77,21 @@ class Usage:
             else:
                 known.add(used)
         self._changed = True
+
+    def today(self) -> dict[str, UsageRow]:
+        """Of today, by tenant, over all keys and models.
+
+        What other supervisors used and wrote down is read every few minutes.
+        """
+        self._turn()
+        now = self._wall_clock()
+        if self._others is None or now >= self._others_until:
+            self._others = self._read(self._day)
+            self._others_until = now + _REREAD_S
+        found: dict[str, UsageRow] = {}
+        for row in (*self._by_tenant.values(), *self._others):
+            _add(found, row)
+        return found
 
     def rows(self, days: int) -> list[UsageRow]:
         """Of the last so many days, today included, the newest first."""
@@ -112,6 +132,8 @@ class Usage:
         self.save()
         self._day = day.isoformat()
         self._today = {}
+        self._by_tenant = {}
+        self._others = None
         oldest = _FILE + (day - timedelta(days=_KEPT_DAYS)).isoformat()
         for name in self._files.names():
             if name.startswith(_FILE) and name < oldest:
@@ -125,3 +147,10 @@ class Usage:
             if name.startswith(_FILE + day) and not today:
                 found += self._files.read(name, _VERSION, list[UsageRow]) or []
         return found
+
+
+def _add(sums: dict[str, UsageRow], row: UsageRow) -> None:
+    known = sums.get(row.tenant)
+    if known is None:
+        known = sums[row.tenant] = UsageRow(row.day, row.tenant, "", "")
+    known.add(row)

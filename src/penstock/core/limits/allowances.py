@@ -48,6 +48,10 @@ class Allowances:
         """How long until its allowance is whole again."""
         raise NotImplementedError
 
+    def most_taken(self, most: int) -> list[str]:
+        """The subjects of whose allowance most is taken, at most so many, the fullest first."""
+        raise NotImplementedError
+
     def keeps_s(self, amount: float) -> float:
         """How long so much may lie where it was lent to: no longer than it would take to flow back,
         or more than ``most`` would come together."""

@@ -1,5 +1,6 @@
 """Budgets: so much in a day, a week, a month, or for good."""
 
+from heapq import nlargest
 from typing import Final
 
 from penstock.core.limits.allowances import MOST_SUBJECTS, NEVER, OVERFLOW, Allowances
@@ -55,6 +56,9 @@ class BudgetTable(Allowances):
 
     def keeps_s(self, amount: float) -> float:
         return _KEPT_S
+
+    def most_taken(self, most: int) -> list[str]:
+        return nlargest(most, self._spent, key=self._spent.__getitem__)
 
     def saved(self, now: float) -> dict[str, float]:
         """What is spent in this window, by subject."""

@@ -4,6 +4,7 @@ It lends out of what it holds, and tells the store what it has spent. Whoever as
 the times of leases; here is only how much.
 """
 
+from heapq import nlargest
 from typing import Final
 
 from penstock.core.limits.allowances import MOST_SUBJECTS, NEVER, OVERFLOW, Allowances
@@ -117,6 +118,10 @@ class LeasedTable(Allowances):
 
     def keeps_s(self, amount: float) -> float:
         return _KEPT_S if self.budget else amount * self.each_s
+
+    def most_taken(self, most: int) -> list[str]:
+        taken = {subject: -(each.held + each.left) for subject, each in self.leases.items()}
+        return nlargest(most, taken, key=taken.__getitem__)
 
     def turn(self, now: float) -> None:
         """Nothing of a window that is over is held or known."""

@@ -58,6 +58,20 @@ class Lent:
         self.wait_s: float = wait_s
         self.left: float = 0.0
         self.whole_s: float = 0.0
+        self.ahead: float = 0.0  # of ``amount``: more than was needed
+
+
+class Standing:
+    """What is taken of one allowance: of ``most``, and whole again in ``whole_s``."""
+
+    def __init__(
+        self, limit: Limit, subject: str, taken: float, most: float, whole_s: float
+    ) -> None:
+        self.limit: Limit = limit
+        self.subject: str = subject
+        self.taken: float = taken
+        self.most: float = most
+        self.whole_s: float = whole_s
 
 
 class Owner:
@@ -72,6 +86,8 @@ class Owner:
         self._allowances: dict[str, Allowances] = {}
         # Of places, by borrower: what it holds, and loses when it dies.
         self._held: dict[int, dict[tuple[str, str], float]] = {}
+        # What was lent beyond what was needed, and not settled since: it is taken, but not used.
+        self._ahead: dict[int, dict[tuple[str, str], float]] = {}
         self.beyond: dict[str, float] = {}  # what was given out beyond what there was, by limit
         self._lent_at: dict[str, float] = {}  # when more was lent than was needed, by limit
 
@@ -132,6 +148,7 @@ class Owner:
         lent = self._lend(limit, allowances, asked, now, at)
         if limit.counts == "concurrent":
             self._note_places(asked, lent, borrower)
+        self._note_ahead(asked, lent, borrower)
         lent.left = max(allowances.remaining(subject, at), 0.0)
         lent.whole_s = allowances.whole_s(subject, at)
         return lent
@@ -166,7 +183,37 @@ class Owner:
         alone = self.borrowers == 1 and not self._leased
         longest = _ALONE_KEPT_S if alone else _MOST_KEPT_S
         keeps_s = min(max(allowances.keeps_s(amount), _LEAST_KEPT_S), longest)
-        return Lent(amount, keeps_s, 0.0)
+        lent = Lent(amount, keeps_s, 0.0)
+        lent.ahead = extra
+        return lent
+
+    def standings(self, most: int, now: float, wall_s: float) -> list[Standing]:
+        """Of each limit the allowances of which most is taken, at most so many, the fullest first.
+
+        What lies unused with a borrower is told as it was when that asked last.
+        """
+        ahead: dict[tuple[str, str], float] = {}
+        for of_one in self._ahead.values():
+            for key, amount in of_one.items():
+                ahead[key] = ahead.get(key, 0.0) + amount
+        found: list[Standing] = []
+        for name, limit in self._limits.items():
+            allowances = self._allowances[name]
+            at = wall_s if limit.budget else now
+            whole = allowances.most()
+            for subject in allowances.most_taken(most):
+                taken = whole - allowances.remaining(subject, at) - ahead.get((name, subject), 0.0)
+                whole_s = allowances.whole_s(subject, at)
+                found.append(Standing(limit, subject, max(taken, 0.0), whole, whole_s))
+        return found
+
+    def _note_ahead(self, asked: Asked, lent: Lent, borrower: int) -> None:
+        of_one = self._ahead.setdefault(borrower, {})
+        key = (asked.limit, asked.subject)
+        if lent.ahead > 0.0:
+            of_one[key] = lent.ahead
+        else:
+            of_one.pop(key, None)
 
     def _note_places(self, asked: Asked, lent: Lent, borrower: int) -> None:
         held = self._held.setdefault(borrower, {})
@@ -180,6 +227,7 @@ class Owner:
     def forget(self, borrower: int, now: float) -> None:
         """It died: the places that it held are free. What it had of rates and budgets may have been
         given out."""
+        self._ahead.pop(borrower, None)
         for (limit, subject), held in self._held.pop(borrower, {}).items():
             allowances = self._allowances.get(limit)
             if allowances is not None:

@@ -1,5 +1,6 @@
 """Places: so many at a time."""
 
+from heapq import nlargest
 from typing import Final
 
 from penstock.core.limits.allowances import MOST_SUBJECTS, NEVER, OVERFLOW, Allowances
@@ -50,6 +51,9 @@ class PlaceTable(Allowances):
 
     def keeps_s(self, amount: float) -> float:
         return _KEPT_S
+
+    def most_taken(self, most: int) -> list[str]:
+        return nlargest(most, self._taken, key=self._taken.__getitem__)
 
     def _place(self, subject: str) -> str:
         if subject in self._taken or len(self._taken) < self._most:

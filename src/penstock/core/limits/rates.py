@@ -5,6 +5,7 @@ there is no window at whose edge twice as much would pass. One number is kept fo
 its allowance is whole again.
 """
 
+from heapq import nlargest
 from typing import Final
 
 from penstock.core.limits.allowances import MOST_SUBJECTS, NEVER, OVERFLOW, Allowances
@@ -78,6 +79,9 @@ class RateTable(Allowances):
 
     def whole_s(self, subject: str, now: float) -> float:
         return max(self._whole_at.get(self._known(subject), now) - now, 0.0)
+
+    def most_taken(self, most: int) -> list[str]:
+        return nlargest(most, self._whole_at, key=self._whole_at.__getitem__)
 
     def _known(self, subject: str) -> str:
         if subject in self._whole_at or len(self._whole_at) < self._most:

@@ -7,8 +7,9 @@ import pytest
 from penstock.control.events import Events
 from penstock.control.store.files import StateFiles
 from penstock.control.tenants.limits import WorkerLimits
+from penstock.control.tenants.tenancy import tenancy
 from penstock.control.tenants.usage import Usage
-from penstock.core.snapshot import Limit, Pool, Snapshot
+from penstock.core.snapshot import Limit, Pool, Snapshot, Tenant
 
 DAY_S = 86400.0
 
@@ -80,6 +81,44 @@ def test_usage_is_kept_by_day(tmp_path: Path) -> None:
     counted.save()  # the version before, at its end
     third = Usage(StateFiles(tmp_path, Events()), clock)
     assert sum(row.requests for row in third.rows(1)) == 2
+
+
+def test_what_tenants_used_today_is_a_sum_over_keys_models_and_earlier_runs(tmp_path: Path) -> None:
+    clock = Clock()
+    before = Usage(StateFiles(tmp_path, Events()), clock)
+    before.take([["acme", "ci", "big", 1, 10, 2, 5, 0.25]])
+    before.save()
+    counted = Usage(StateFiles(tmp_path, Events()), clock)
+    counted.take(
+        [["acme", "ci", "small", 1, 10, 2, 5, 0.25], ["acme", "other", "big", 1, 1, 0, 1, 0.5]]
+    )
+    found = counted.today()
+    assert {name: (row.requests, row.prompt_tokens, row.cost) for name, row in found.items()} == {
+        "acme": (3, 21, 1.0)
+    }
+    assert counted.today() == found, "asking counts nothing"
+    clock.now += DAY_S
+    assert counted.today() == {}
+
+
+def test_tenancy_says_who_is_full_and_who_was_refused(tmp_path: Path) -> None:
+    clock = Clock()
+    spec = Limit("tenant acme budget requests/day", "requests", 100.0, "day", budget=True)
+    running = Snapshot(1, (), (), (), tenants=(Tenant("acme", limits=(spec,)), Tenant("idle")))
+    owner = WorkerLimits(StateFiles(tmp_path, Events()), Events(), lambda: 1, clock, clock)
+    owner.configure(running)
+    owner.lend(0, [[spec.name, "", 80.0, 80.0, 0.0, 0.0, False]])
+    owner.note_refused({spec.name: 3})
+    used = Usage(StateFiles(tmp_path, Events()), clock)
+    used.take([["acme", "ci", "big", 7, 10, 2, 5, 0.25], ["left", "ci", "big", 1, 1, 0, 1, 0.0]])
+    told = tenancy(running, owner, used)
+    assert {each.name: (each.requests, each.refused, each.fullest) for each in told.tenants} == {
+        "acme": (7, 3, 0.8),
+        "idle": (0, 0, None),
+        "left": (1, 0, None),
+    }
+    (limit,) = told.limits
+    assert (limit.amount, limit.refused, limit.fullest[0].taken) == (100.0, 3, 80.0)
 
 
 @pytest.mark.parametrize("damaged", ["{", '{"form": "budgets", "version": 1, "value": 3}'])

@@ -17,7 +17,7 @@ export function paintState(cell, state) {
   cell.className = `pill ${TONES[state] ?? "warn"}`;
 }
 
-const plain = (id, word, width, value, shown, more = {}) => ({
+export const plain = (id, word, width, value, shown, more = {}) => ({
   id, title: () => t(word), width: `${width}px`, least: width, number: true, value,
   draw(cell, item) {
     const text = shown(value(item), item);
@@ -27,7 +27,23 @@ const plain = (id, word, width, value, shown, more = {}) => ({
   },
 });
 
-const meter = (column, word, width, value, share, shown) => ({
+const lined = (id, word, width, line, value, store) => ({
+  ...plain(id, word, width, value, duration),
+  make(cell) {
+    cell.said = cell.appendChild(el("span"));
+    cell.canvas = cell.appendChild(el("canvas", { class: "line below", "aria-hidden": "true" }));
+  },
+  draw(cell, item) {
+    const known = value(item);
+    say(cell.said, duration(known));
+    cell.classList.toggle("nothing", known === null);
+    cell.canvas.hidden = known === null;
+    const values = known === null ? [] : store.lines.get(item.key)?.[line] ?? [];
+    sparkline(cell.canvas, values, id === "p99" ? "warn" : "calm");
+  },
+});
+
+export const meter = (column, word, width, value, share, shown) => ({
   id: column, title: () => t(word), width: `${width}px`, least: width, number: true, value,
   make(cell) {
     cell.said = cell.appendChild(el("span"));
@@ -39,7 +55,7 @@ const meter = (column, word, width, value, share, shown) => ({
     const part = share(item);
     cell.box.hidden = part === null;
     cell.bar.style.width = `${Math.min(1, part ?? 0) * 100}%`;
-    const bounded = column === "kv" || item.max_in_flight > 0;
+    const bounded = column !== "in_flight" || item.max_in_flight > 0;
     cell.bar.className = !bounded ? "" : part >= 0.95 ? "full" : part >= 0.8 ? "high" : "";
   },
 });
@@ -76,9 +92,9 @@ function columnsOf(store) {
     plain("errors", "error_rate", 74, (e) => e.errors, (value, e) => (value ? `${number(value)} (${percent(e.error_share)})` : "0"),
       { bad: (e) => e.errors > 0 }),
     plain("p50", "p50", 72, (e) => e.p50 ?? null, duration),
-    plain("p99", "p99", 72, (e) => e.p99 ?? null, duration),
+    lined("p99", "p99", 72, "p99", (e) => e.p99 ?? null, store),
     { ...plain("tokens", "prompt_s", 84, (e) => e.tokens, number), llm: true },
-    { ...plain("ttft", "ttft_mean", 74, (e) => (e.llm ? e.first_byte : null), duration), llm: true },
+    { ...lined("ttft", "ttft_mean", 74, "first_byte", (e) => (e.llm ? e.first_byte : null), store), llm: true },
     { ...meter("kv", "kv", 62, (e) => e.kv, (e) => (e.kv === null ? null : e.kv), percent), llm: true },
     { ...plain("hits", "hits", 126, (e) => e.hit_found, (value, e) => (value === null ? "–" : `${percent(value)} / ${percent(e.hit_predicted)}`)), llm: true },
     plain("weight", "weight", 58, (e) => e.effective_weight, number),

@@ -7,6 +7,7 @@ import { Events } from "./events.js";
 import { Pools } from "./pools.js";
 import { Store } from "./store.js";
 import { listen, showToken } from "./stream.js";
+import { Tenants } from "./tenants.js";
 import { bytes, duration, el, number, percent, say, span, whole } from "./text.js";
 import { choose, language, t } from "./words.js";
 import { Workers } from "./workers.js";
@@ -54,7 +55,7 @@ class Drawer {
 
 const drawer = new Drawer();
 const endpoints = new Endpoints(store, actions, drawer);
-const panels = { endpoints, pools: new Pools(store), decisions: new Decisions(drawer), events: new Events(store), workers: new Workers(store) };
+const panels = { endpoints, pools: new Pools(store), decisions: new Decisions(drawer), events: new Events(store), workers: new Workers(store), tenants: new Tenants(store) };
 let tab = location.hash.slice(1) in panels ? location.hash.slice(1) : "endpoints";
 
 // --- the head -----------------------------------------------------------------------------------
@@ -188,7 +189,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
 // --- keys ---------------------------------------------------------------------------------------
 
-const KEYS = [["/", "k_search"], ["1–5", "k_tabs"], ["↑ ↓", "k_move"], ["Enter", "k_open"], ["d", "k_drain"], ["u", "k_undrain"],
+const KEYS = [["/", "k_search"], ["1–6", "k_tabs"], ["↑ ↓", "k_move"], ["Enter", "k_open"], ["d", "k_drain"], ["u", "k_undrain"],
   ["w", "k_weight"], ["z", "k_undo"], ["Esc", "k_close"], ["?", "k_help"]];
 
 function help() {

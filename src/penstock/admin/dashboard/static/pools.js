@@ -18,9 +18,12 @@ class Card {
       { word: "requests_s", color: "accent", unit: "number", fill: true },
       { word: "error_rate", color: "bad", unit: "number" },
     ], 90);
+    this.tokens = new Chart("ttft", [
+      { word: "p99", color: "warn", unit: "duration" }, { word: "p50", color: "accent", unit: "duration" },
+    ], 90);
     this.element = el("article", { class: "card" },
       el("header", {}, this.heading, this.pill, el("span", { class: "spring" }), this.policy),
-      this.facts, this.said, this.chart.element);
+      this.facts, this.said, this.chart.element, this.tokens.element);
   }
 
   show() {
@@ -46,6 +49,10 @@ class Card {
       ["retries", pool.retries ? number(pool.retries) : null],
       ["no_endpoint", pool.no_endpoint ? number(pool.no_endpoint) : null],
       ["client_gone", pool.client_gone ? number(pool.client_gone) : null],
+      ["hedges", pool.hedges ? `${number(pool.hedges)} (${t("won", number(pool.hedges_won))})` : null],
+      ["resumed", pool.resumed ? number(pool.resumed) : null],
+      ["not_resumed", pool.not_resumed ? number(pool.not_resumed) : null],
+      ["late_tokens", pool.late_tokens ? number(pool.late_tokens) : null],
       ["ejections", pool.ejections ? whole(pool.ejections) : null],
     ].filter(([, value]) => value !== null);
     this.facts.replaceChildren(...facts.map(([word, value]) => el("div", {}, el("dt", {}, t(word)), el("dd", {}, value))));
@@ -53,6 +60,8 @@ class Card {
     const series = this.store.hour.pools.get(pool.name);
     this.chart.element.hidden = !series;
     if (series) this.chart.set([this.store.hour.at, series.rate, series.errors]);
+    this.tokens.element.hidden = !series?.ttft_p50.some((each) => each !== null);
+    if (!this.tokens.element.hidden) this.tokens.set([this.store.hour.at, series.ttft_p99, series.ttft_p50]);
   }
 
   lines(pool) {
@@ -95,6 +104,7 @@ export class Pools {
     for (const [name, card] of this.cards) {
       if (this.store.pools.has(name)) continue;
       card.chart.end();
+      card.tokens.end();
       card.element.remove();
       this.cards.delete(name);
     }

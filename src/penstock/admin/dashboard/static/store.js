@@ -1,11 +1,11 @@
 // What the balancer said last, and a bounded past of it for lines.
-const SECTIONS = ["balancer", "pools", "endpoints", "workers"];
+const SECTIONS = ["balancer", "pools", "endpoints", "workers", "tenants", "limits"];
 const POINTS = 120; // of an endpoint, a second apart
 const HOUR = 720; // of a pool, five seconds apart
 const STEP_S = 5;
 const EVENTS = 500;
 const LINES = ["rate", "errors", "in_flight", "p99", "first_byte", "kv", "queue", "tokens"];
-const SERIES = ["rate", "errors", "in_flight", "p50", "p99", "ttft_p50", "output_tokens"];
+const SERIES = ["rate", "errors", "in_flight", "p50", "p99", "ttft_p50", "ttft_p99", "output_tokens"];
 
 export class Store {
   constructor() {
