@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.layout import Layout
@@ -13,6 +12,8 @@ from rich.text import Text
 from penstock.cli._decision_tables import explanation
 from penstock.cli._durations import spell_duration
 from penstock.cli._top_state import VIEWS, Object, TopState
+from penstock.cli._top_tables import BAD, CHOSEN, clock, number, share, table_of, window
+from penstock.cli._top_tenancy import limits_table, tenants_table
 
 _STYLES: Final = {
     "up": "green",
@@ -22,12 +23,10 @@ _STYLES: Final = {
     "weightless": "cyan",
 }
 _MARKS: Final = {"up": "●", "starting": "◐", "draining": "▽", "maintenance": "◆", "weightless": "○"}
-_BAD: Final = "bold red"
-_CHOSEN: Final = "reverse"
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _AROUND: Final = 6  # lines that are not the view's: a head of three, a gap, a foot of two
 KEYS: Final = (
-    "1-5 Tab view · ↑↓ PgUp PgDn Home End move · Enter details · / filter · s sort r reverse · "
+    "1-7 Tab view · ↑↓ PgUp PgDn Home End move · Enter details · / filter · s sort r reverse · "
     "d F10 drain · u F9 undrain · w weight · F4 as configured · F5-F8 -10% -1% +1% +10% · "
     "z undo · R ask for decisions again · q quit"
 )
@@ -55,7 +54,7 @@ def _head(state: TopState) -> list[Text]:
     ready = not about["unready"]
     first = Text(f"penstock {about['version']} ({about['form']})  ")
     first.append("ready" if ready else "not ready: " + ", ".join(about["unready"]))
-    first.stylize("green" if ready else _BAD, len(first) - len("ready") if ready else 0)
+    first.stylize("green" if ready else BAD, len(first) - len("ready") if ready else 0)
     first.append(f"  up {spell_duration(state.at - about['started_at'])}")
     first.append("" if state.may_change else "  read only", style="yellow")
     pools = state.pools.values()
@@ -67,14 +66,14 @@ def _head(state: TopState) -> list[Text]:
         f"{about['connections'] + about['sessions']} clients  "
         f"{available}/{len(state.endpoints)} endpoints available  "
     )
-    second.append(f"{errors:g} errors/s", style=_BAD if errors else "dim")
+    second.append(f"{errors:g} errors/s", style=BAD if errors else "dim")
     return [first, second, _tabs(state)]
 
 
 def _tabs(state: TopState) -> Text:
     line = Text()
-    for number, view in enumerate(VIEWS, start=1):
-        line.append(f" {number} {view} ", style="bold reverse" if view == state.view else "dim")
+    for place, view in enumerate(VIEWS, start=1):
+        line.append(f" {place} {view} ", style="bold reverse" if view == state.view else "dim")
     order = f"  sorted by {state.sort}{' reversed' if state.reverse else ''}"
     line.append(order if state.view == "endpoints" else "", style="dim")
     line.append(f"  filter: {state.filter}" if state.filter else "", style="yellow")
@@ -92,23 +91,10 @@ def _view(state: TopState, rows: int) -> RenderableType:
         "decisions": _decisions,
         "events": _events,
         "workers": _workers,
+        "tenants": tenants_table,
+        "limits": limits_table,
     }
     return views[state.view](state, rows, state.chosen)
-
-
-def _table(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for title in left:
-        table.add_column(title, no_wrap=True, overflow="ellipsis")
-    for title in right:
-        table.add_column(title, justify="right", no_wrap=True)
-    return table
-
-
-def _window(chosen: int, count: int, rows: int) -> range:
-    """The rows in sight: the chosen one is among them."""
-    first = min(max(0, chosen - rows // 2), max(0, count - rows))
-    return range(first, min(count, first + rows))
 
 
 def _endpoints(state: TopState, rows: int, chosen: int) -> Table:
@@ -116,32 +102,32 @@ def _endpoints(state: TopState, rows: int, chosen: int) -> Table:
     serving = any(each["llm"] for each in shown)
     numbers = ("in flight", "queue", "rate/s", "", "errors/s", "p50", "p99")
     models = ("prefill/s", "TTFT", "KV", "hits", "predicted") if serving else ()
-    table = _table(("state", "endpoint"), (*numbers, *models, "weight"))
-    for index in _window(chosen, len(shown), rows - 1):
+    table = table_of(("state", "endpoint"), (*numbers, *models, "weight"))
+    for index in window(chosen, len(shown), rows - 1):
         each = shown[index]
         cells: list[RenderableType] = [
-            Text(_marked(each["state"]), style=_STYLES.get(each["state"], _BAD)),
+            Text(_marked(each["state"]), style=_STYLES.get(each["state"], BAD)),
             Text(f"{each['pool']}/{each['name']}"),
             str(each["in_flight"]),
-            _number(each["queue"]),
+            number(each["queue"]),
             f"{each['rate']:g}",
             line_of(list(state.rates.get(each["key"], ()))),
-            Text(f"{each['errors']:g}", style=_BAD if each["errors"] else "dim"),
+            Text(f"{each['errors']:g}", style=BAD if each["errors"] else "dim"),
             spell_duration(each["p50"]),
             spell_duration(each["p99"]),
         ]
         if serving:
             first_token = each["first_byte"] if each["llm"] else None
-            cells += [_number(each["tokens"]), spell_duration(first_token)]
-            cells += [_share(each[name]) for name in ("kv", "hit_found", "hit_predicted")]
+            cells += [number(each["tokens"]), spell_duration(first_token)]
+            cells += [share(each[name]) for name in ("kv", "hit_found", "hit_predicted")]
         table.add_row(
-            *cells, f"{each['effective_weight']:g}", style=_CHOSEN if index == chosen else ""
+            *cells, f"{each['effective_weight']:g}", style=CHOSEN if index == chosen else ""
         )
     return table
 
 
 def _pools(state: TopState, rows: int, chosen: int) -> Table:
-    table = _table(
+    table = table_of(
         ("pool", "policy"),
         (
             *("available", "rate/s", "errors/s", "in flight", "waiting", "limit", "p50", "p99"),
@@ -149,26 +135,26 @@ def _pools(state: TopState, rows: int, chosen: int) -> Table:
         ),
     )
     pools = list(state.pools.values())
-    for index in _window(chosen, len(pools), rows - 1):
+    for index in window(chosen, len(pools), rows - 1):
         each = pools[index]
         scale = each["scale"]
         away = " (maintenance)" if each["maintenance_since"] else ""
         table.add_row(
-            Text(each["name"] + away, style=_BAD if away else ""),
+            Text(each["name"] + away, style=BAD if away else ""),
             Text(each["policy"]),
             f"{each['available']}/{each['endpoints']}",
             f"{each['rate']:g}",
-            Text(f"{each['errors']:g}", style=_BAD if each["errors"] else "dim"),
+            Text(f"{each['errors']:g}", style=BAD if each["errors"] else "dim"),
             str(each["in_flight"]),
             str(each["waiting"]),
             f"{each['limit']:g}" if each["limit"] else "–",
             spell_duration(each["p50"]),
             spell_duration(each["p99"]),
             spell_duration(each["ttft_p50"]),
-            _number(each["output_tokens"]),
-            _share(each["cached"]),
+            number(each["output_tokens"]),
+            share(each["cached"]),
             "–" if scale is None else f"{scale['desired']} ({scale['actual']} there)",
-            style=_CHOSEN if index == chosen else "",
+            style=CHOSEN if index == chosen else "",
         )
     return table
 
@@ -176,12 +162,12 @@ def _pools(state: TopState, rows: int, chosen: int) -> Table:
 def _decisions(state: TopState, rows: int, chosen: int) -> RenderableType:
     if not state.decisions:
         return Text("no decisions; pools record a share of them with `decisions: {sample: 0.01}`")
-    table = _table(("time", "request", "pool", "picked", "by", "end"), ("of", "first byte"))
-    for index in _window(chosen, len(state.decisions), rows - 1):
+    table = table_of(("time", "request", "pool", "picked", "by", "end"), ("of", "first byte"))
+    for index in window(chosen, len(state.decisions), rows - 1):
         each = state.decisions[index]
         true = each.get("came_true") or {}
         table.add_row(
-            _clock(each["time"]),
+            clock(each["time"]),
             Text(each["id"]),
             each["pool"],
             each["picked"],
@@ -189,7 +175,7 @@ def _decisions(state: TopState, rows: int, chosen: int) -> RenderableType:
             true.get("end", "running"),
             str(len(each["candidates"]) + each.get("left_out", 0)),
             spell_duration(true.get("ttft_s")),
-            style=_CHOSEN if index == chosen else "",
+            style=CHOSEN if index == chosen else "",
         )
     return table
 
@@ -199,26 +185,26 @@ def _events(state: TopState, rows: int, chosen: int) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis")
     shown = state.shown_events()
-    for index in _window(chosen, len(shown), rows):
+    for index in window(chosen, len(shown), rows):
         each = shown[index]
-        style = {"warning": "yellow", "error": _BAD}.get(each["level"], "")
-        chosen_style = _CHOSEN if index == chosen else ""
-        table.add_row(_clock(each["at"]), Text(each["message"], style=style), style=chosen_style)
+        style = {"warning": "yellow", "error": BAD}.get(each["level"], "")
+        chosen_style = CHOSEN if index == chosen else ""
+        table.add_row(clock(each["at"]), Text(each["message"], style=style), style=chosen_style)
     return table
 
 
 def _workers(state: TopState, rows: int, chosen: int) -> Table:
     numbers = ("pid", "rate/s", "requests", "clients", "sessions", "generation", "restarts")
-    table = _table(("worker", "state"), numbers)
+    table = table_of(("worker", "state"), numbers)
     workers = list(state.workers.values())
-    for index in _window(chosen, len(workers), rows - 1):
+    for index in window(chosen, len(workers), rows - 1):
         each = workers[index]
         names = ("pid", "rate", "requests", "connections", "sessions", "generation", "restarts")
         table.add_row(
             str(each["index"]),
-            Text(each["state"], style="green" if each["state"] == "ready" else _BAD),
-            *(_number(each.get(name)) for name in names),
-            style=_CHOSEN if index == chosen else "",
+            Text(each["state"], style="green" if each["state"] == "ready" else BAD),
+            *(number(each.get(name)) for name in names),
+            style=CHOSEN if index == chosen else "",
         )
     return table
 
@@ -229,7 +215,7 @@ def _detail(state: TopState, endpoint: Object) -> Group:
         Text(
             f"{_marked(endpoint['state'])} for {spell_duration(state.at - endpoint['since'])}: "
             f"{endpoint['reason']}",
-            style=_STYLES.get(endpoint["state"], _BAD),
+            style=_STYLES.get(endpoint["state"], BAD),
         ),
         *(Text(note, style="yellow") for note in endpoint["notes"]),
     ]
@@ -254,15 +240,3 @@ def line_of(values: list[float]) -> str:
 
 def _marked(state: str) -> str:
     return f"{_MARKS.get(state, '✕')} {state}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}" if value < 10_000 else f"{value:,.0f}"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
-
-
-def _clock(at: Any) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(at))

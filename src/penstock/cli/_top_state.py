@@ -9,8 +9,8 @@ from typing import Any, Final
 from penstock._visible import all_visible
 
 Object = dict[str, Any]
-SECTIONS: Final = ("balancer", "pools", "endpoints", "workers")
-VIEWS: Final = ("endpoints", "pools", "decisions", "events", "workers")
+SECTIONS: Final = ("balancer", "pools", "endpoints", "workers", "tenants", "limits")
+VIEWS: Final = ("endpoints", "pools", "decisions", "events", "workers", "tenants", "limits")
 _KEPT_EVENTS: Final = 500
 _POINTS: Final = 30  # of an endpoint's rate, a second apart
 # What endpoints can be sorted by, in the order in which the key goes on; True: the most first.
@@ -36,6 +36,8 @@ class TopState:
     pools: dict[str, Object] = field(default_factory=dict)
     endpoints: dict[str, Object] = field(default_factory=dict)
     workers: dict[str, Object] = field(default_factory=dict)
+    tenants: dict[str, Object] = field(default_factory=dict)
+    limits: dict[str, Object] = field(default_factory=dict)
     events: deque[Object] = field(default_factory=lambda: deque(maxlen=_KEPT_EVENTS))
     rates: dict[str, deque[float]] = field(default_factory=dict)
     decisions: list[Object] = field(default_factory=list)
@@ -56,7 +58,8 @@ class TopState:
             self.may_change = message["may"] == "change"
             return
         if kind == "whole":
-            self.balancer, self.pools, self.endpoints, self.workers = {}, {}, {}, {}
+            for name in SECTIONS:
+                setattr(self, name, {})
             self.events.clear()
         self.at = message["at"]
         for name in SECTIONS:
@@ -91,6 +94,21 @@ class TopState:
         wanted = self.filter.lower()
         return [e for e in reversed(self.events) if wanted in f"{e['kind']} {e['message']}".lower()]
 
+    def shown_tenants(self) -> list[Object]:
+        """Those that the filter leaves: the nearest to a limit first, then who asks most."""
+        found = [each for each in self.tenants.values() if self._wanted(each["name"])]
+        found.sort(key=lambda each: (-(each["fullest"] or 0.0), -each["requests"], each["name"]))
+        return found
+
+    def shown_limits(self) -> list[Object]:
+        """Those that the filter leaves, the fullest first."""
+        found = [each for each in self.limits.values() if self._wanted(each["name"])]
+        found.sort(key=lambda each: (-share_of(each), -each["refused"], each["name"]))
+        return found
+
+    def _wanted(self, name: str) -> bool:
+        return self.filter.lower() in name.lower()
+
     def rows(self) -> int:
         """How many rows the view has."""
         match self.view:
@@ -100,6 +118,10 @@ class TopState:
                 return len(self.decisions)
             case "events":
                 return len(self.shown_events())
+            case "tenants":
+                return len(self.shown_tenants())
+            case "limits":
+                return len(self.shown_limits())
         return len(getattr(self, self.view))
 
     def choose(self, row: int) -> None:
@@ -122,6 +144,12 @@ class TopState:
     def endpoint(self) -> Object | None:
         """The one that is chosen."""
         return self.endpoints.get(self.chosen_key) if self.view == "endpoints" else None
+
+
+def share_of(limit: Object) -> float:
+    """What is taken of its fullest allowance."""
+    fullest = limit["fullest"]
+    return fullest[0]["share"] if fullest else 0.0
 
 
 def consequences(state: TopState, endpoint: Object) -> str:

@@ -60,7 +60,7 @@ def top(
     sort: str,
     wanted: str,
 ) -> None:
-    """Watch endpoints, pools, decisions, events and workers, as the dashboard shows them.
+    """Watch endpoints, pools, decisions, events, workers, tenants and limits, as on the dashboard.
 
     Keys move, sort, filter, drain and weigh; `?` lists them. What they do is asked before and can
     be undone.

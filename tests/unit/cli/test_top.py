@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from penstock.admin.server import AdminServer
+from penstock.admin.view import LimitStateView, StandingView, Tenancy, TenantView
 from penstock.cli import top as top_verb
 from penstock.cli._admin_client import Admin
 from penstock.cli._top_commands import TopCommands
@@ -109,6 +110,41 @@ class TestScreen:
         state.view, state.detail = "endpoints", True
         state.choose(0)
         assert r"\x1b]0;owned\x07\x1b[2J\u202e[bold]x[/bold]" in drawn(screen(state, 30, Text()))
+
+    async def test_who_is_near_a_limit_stands_first_and_what_clients_sent_is_made_visible(
+        self, admin: Admin, balancer: PlainBalancer
+    ) -> None:
+        balancer.tenants = Tenancy(
+            (
+                TenantView("calm", 1, 90, 0, 0, 0, 0.0, 0, 0.1, "tenant calm limit"),
+                TenantView("near", 1, 2, 5000, 0, 70, 0.25, 3, 0.97, "tenant near limit"),
+            ),
+            (
+                LimitStateView("calm", "requests", "minute", False, (), 10.0, 0, 0, ()),
+                LimitStateView(
+                    "full",
+                    "tokens",
+                    "day",
+                    True,
+                    ("user",),
+                    100.0,
+                    3,
+                    0,
+                    (StandingView(HOSTILE, 99.0, 60.0),),
+                ),
+            ),
+        )
+        state = await state_at(admin)
+        state.view = "tenants"
+        near, calm = drawn(screen(state, 30, Text())).splitlines()[4:6]
+        assert ("near" in near, "97%" in near, "5000" in near) == (True, True, True)
+        assert "calm" in calm
+        state.view = "limits"
+        full, _ = drawn(screen(state, 30, Text())).splitlines()[4:6]
+        assert r"\x1b]0;owned" in full
+        assert "99%" in full
+        state.filter = "calm"
+        assert state.rows() == 1
 
     async def test_a_difference_changes_what_is_shown(self, admin: Admin) -> None:
         state = await state_at(admin)
