@@ -43,6 +43,13 @@ def is_refused(balancer: Balancer, address: tuple[str, int]) -> bool:
     return False
 
 
+def test_what_reads_configurations_is_not_kept(serve: Serve, endpoint: HttpEndpoint) -> None:
+    balancer = serve({"endpoints": [endpoint.name]})
+    mapped = Path(f"/proc/{balancer.pid}/maps").read_text()
+    assert "multidict" in mapped, "of the admin server, which it does run"
+    assert "pydantic_core" not in mapped
+
+
 class TestStop:
     def test_sigterm_finishes_what_runs_takes_no_more_and_exits_0(
         self, serve: Serve, scripted: Callable[[Script], ScriptedEndpoint]

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from penstock.config.compile.snapshot import Configured
+    from penstock.config.compile.configured import Configured
 
 EXAMPLES: Final = """\b
 Examples:
@@ -92,10 +92,11 @@ def serve_endpoints(ctx: click.Context, urls: tuple[str, ...], options: dict[str
 
 
 def _serve(ctx: click.Context, read: Callable[[], "Configured"]) -> None:
+    from penstock.cli._read_apart import read_apart
     from penstock.config.load.errors import ConfigError
 
     try:
-        configured = read()
+        configured = read_apart(read, _import_supervisor) or read()
     except ConfigError as error:
         from penstock.control.upgrade.predecessor import tell_failure
 
@@ -106,20 +107,26 @@ def _serve(ctx: click.Context, read: Callable[[], "Configured"]) -> None:
     ctx.exit(run(configured, read, sys.argv[1:]))
 
 
-def _from_file(ctx: click.Context, file: Path) -> Callable[[], "Configured"]:
-    from penstock.config.compile.snapshot import load_configuration
+def _import_supervisor() -> None:
+    import penstock.control.supervisor  # noqa: F401
 
+
+def _from_file(ctx: click.Context, file: Path) -> Callable[[], "Configured"]:
     for parameter in ctx.command.params:
         source = ctx.get_parameter_source(parameter.name or "")
         if source is ParameterSource.COMMANDLINE and parameter.name != "file":
             name = parameter.opts[0] if isinstance(parameter, click.Option) else "URLs"
             raise click.UsageError(f"{name} cannot be combined with --config: set it in {file}")
-    return lambda: load_configuration(file)
+
+    def read() -> "Configured":
+        from penstock.config.compile.snapshot import load_configuration
+
+        return load_configuration(file)
+
+    return read
 
 
 def _from_options(urls: tuple[str, ...], options: dict[str, Any]) -> Callable[[], "Configured"]:
-    from penstock.config.compile.snapshot import configure_endpoints
-
     if not urls:
         raise click.UsageError(
             "give endpoint URLs, or --config FILE; to look around, run `penstock demo`"
@@ -132,7 +139,13 @@ def _from_options(urls: tuple[str, ...], options: dict[str, Any]) -> Callable[[]
         raise click.UsageError(f"{_TOKEN_VARIABLE} is empty: set a token, or unset it for none")
     if "policy_options" in given:
         given["policy_options"] = _pairs(given["policy_options"])
-    return lambda: configure_endpoints(urls, **given)
+
+    def read() -> "Configured":
+        from penstock.config.compile.snapshot import configure_endpoints
+
+        return configure_endpoints(urls, **given)
+
+    return read
 
 
 def _pairs(options: tuple[str, ...]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from penstock.admin.server import AdminServer
 from penstock.admin.tls import AdminCertificate
-from penstock.config.compile.admin import AdminSettings
+from penstock.config.compile.configured import AdminSettings
 from penstock.control.events import Events
 from penstock.control.upgrade.predecessor import Predecessor
 from penstock.control.workers.socket_files import SocketFile

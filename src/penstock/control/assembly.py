@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from penstock.config.compile.snapshot import Configured
+from penstock.config.compile.configured import Configured
 from penstock.control.acme.certificates import FetchedCertificates
 from penstock.control.background import BackgroundTasks
 from penstock.control.discovery.api_endpoints import ApiEndpoints

@@ -18,6 +18,8 @@ from penstock._form import form
 from penstock.admin.server import AdminServer
 from penstock.admin.view import Overview, Tenancy
 from penstock.config.compile.snapshot import Configured
+from penstock.admin.view import Overview
+from penstock.config.compile.configured import Configured
 from penstock.control.admin_address import AdminAddress
 from penstock.control.assembly import absolute, assemble, places, write_runtime_file
 from penstock.control.chores import Chores
@@ -38,7 +40,7 @@ from penstock.control.workers.workers import StartError
 from penstock.core.snapshot.address import shown_url
 from penstock.dataplane.board.memory import Board
 from penstock.dataplane.record.line_writer import LineWriter
-from penstock.dataplane.worker.mailbox import LINGER_S
+from penstock.dataplane.worker.messages import LINGER_S
 
 _LAST_LINES_S: Final = 1.0  # to write what the log still holds at the end
 

@@ -1,7 +1,6 @@
 """What everything in one worker shares."""
 
-import secrets
-from email.utils import formatdate
+import os
 from resource import RLIMIT_NOFILE, getrlimit
 from typing import Final
 
@@ -18,7 +17,7 @@ from penstock.dataplane.io.tls import ClientContexts
 from penstock.dataplane.pool.limits import Limits
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.request_log import RequestLog
-from penstock.dataplane.record.time_of_day import tell_time_by
+from penstock.dataplane.record.time_of_day import http_date, tell_time_by
 from penstock.dataplane.record.tracer import Tracer
 from penstock.dataplane.route.auth_verdicts import AuthVerdicts
 from penstock.dataplane.route.planner import Planner
@@ -81,7 +80,7 @@ class Context:
         self.wrong_keys: RateTable = RateTable(WRONG_KEYS, WRONG_KEYS_S, most=MOST_ADDRESSES)
         self.look_at_the_date()
         self.addresses: AddressSketch = AddressSketch(board, worker)
-        self._id_prefix: bytes = secrets.token_hex(10).encode()
+        self._id_prefix: bytes = os.urandom(10).hex().encode()
         self._ids: int = 0  # made so far
         self._id_head: bytes = b""  # all of them but the last two digits
 
@@ -90,7 +89,7 @@ class Context:
         second = int(self.system.wall_clock())
         if second != self.second:
             self.second = second
-            self.date = formatdate(second, usegmt=True).encode()
+            self.date = http_date(second)
             self.date_line = b"\r\nDate: " + self.date
 
     def client_came(self, address: str, limit: int, limit_per_address: int) -> bool:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from penstock.config.compile.additions import Addition, extend
+from penstock.config.compile.additions import extend
+from penstock.config.compile.configured import Addition
 from penstock.config.compile.snapshot import Configured
 from penstock.config.document.pools import Pool
 from penstock.config.document.routes import Route

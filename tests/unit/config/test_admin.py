@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.compile.admin import AdminSettings
+from penstock.config.compile.configured import AdminSettings
 from penstock.config.compile.snapshot import ConfigError, load_configuration
 from tests.scenario.certificates import Authority
 

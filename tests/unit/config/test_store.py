@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from penstock.cli.check import summary_lines
+from penstock.config.compile.configured import StoreSettings
 from penstock.config.compile.snapshot import ConfigError, Configured, load_configuration
-from penstock.config.compile.store import StoreSettings, parse_url
+from penstock.config.compile.store import parse_url
 
 
 def configured(directory: Path, store: str) -> Configured:

@@ -12,7 +12,7 @@ import pytest
 
 from penstock.admin.server import AdminServer
 from penstock.cli._admin_client import Admin
-from penstock.config.compile.admin import AdminSettings
+from penstock.config.compile.configured import AdminSettings
 from penstock.control.admin_address import AdminAddress
 from penstock.control.events import Events
 from penstock.control.workers.workers import StartError

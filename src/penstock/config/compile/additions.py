@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import msgspec
 from msgspec.structs import replace as changed
 from pydantic import ValidationError
 
+from penstock.config.compile.configured import Addition, Configured
 from penstock.config.compile.conflicts import check_endpoints
 from penstock.config.compile.pools import compile_pool
 from penstock.config.compile.protocols import place_route
-from penstock.config.compile.snapshot import ConfigError, Configured, check_references
+from penstock.config.compile.snapshot import ConfigError, check_references
 from penstock.config.compile.split import routable
 from penstock.config.document.pools import Pool
 from penstock.config.document.routes import Route
@@ -31,13 +31,6 @@ from penstock.core import snapshot
 from penstock.core.snapshot.address import socket_path
 
 _Part = TypeVar("_Part", bound=Section)
-
-
-class Addition(msgspec.Struct):
-    """A pool or a route, and what is said of it, as a configuration would say it."""
-
-    name: str
-    settings: dict[str, Any]
 
 
 def extend(

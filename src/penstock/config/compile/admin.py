@@ -1,28 +1,14 @@
 """The admin address as the supervisor takes it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pydantic import SecretStr
 
 from penstock.config.compile.certificates import check_certificate
+from penstock.config.compile.configured import AdminSettings
 from penstock.config.document.admin import Admin
 from penstock.config.load.findings import Findings
 from penstock.core.snapshot.address import socket_path
-
-
-@dataclass(frozen=True)
-class AdminSettings:
-    """The admin address; ``host`` is None where there is none, ``unix:/path`` for a socket file.
-
-    ``certificate`` and ``key`` are files; empty: plain HTTP is spoken.
-    """
-
-    host: str | None
-    port: int
-    token: str | None
-    read_token: str | None = None
-    certificate: str = ""
-    key: str = ""
 
 
 def compile_admin(admin: Admin | None, findings: Findings) -> AdminSettings:

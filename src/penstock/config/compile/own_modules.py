@@ -12,7 +12,11 @@ def look_up_beside(file: Path) -> None:
 
     Last, so that a file there replaces no module of Python's or of an installed package.
     """
-    directory = str(file.absolute().parent)
+    look_up_in(str(file.absolute().parent))
+
+
+def look_up_in(directory: str) -> None:
+    """From now on, find modules there."""
     if directory not in _DIRECTORIES:
         _DIRECTORIES.append(directory)
     if directory not in sys.path:

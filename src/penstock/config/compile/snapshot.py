@@ -5,15 +5,15 @@ collected and raised as one ``ConfigError``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from msgspec.structs import replace
 
 from penstock.config.compile.acme import check_challenges
-from penstock.config.compile.admin import AdminSettings, compile_admin
+from penstock.config.compile.admin import compile_admin
 from penstock.config.compile.basic_auth import compile_basic_auth
+from penstock.config.compile.configured import AdminSettings, Configured
 from penstock.config.compile.conflicts import (
     check_addresses,
     check_directory,
@@ -32,7 +32,7 @@ from penstock.config.compile.priorities import check_priorities
 from penstock.config.compile.protocols import check_listener, place_routes, protocol_of
 from penstock.config.compile.sessions import doubt_shared_cookies
 from penstock.config.compile.split import routable
-from penstock.config.compile.store import StoreSettings, compile_store
+from penstock.config.compile.store import compile_store
 from penstock.config.compile.tenants import compile_tenants, demand_keys, read_directory
 from penstock.config.compile.traces import compile_traces
 from penstock.config.document.addresses import Address
@@ -40,7 +40,6 @@ from penstock.config.document.admin import DEFAULT_ADMIN
 from penstock.config.document.listeners import Listener
 from penstock.config.document.model import (
     DEFAULT_LISTEN,
-    DEFAULT_UPGRADE_DEADLINE_S,
     ONLY,
     Document,
 )
@@ -60,25 +59,6 @@ __all__ = [
     "configure_endpoints",
     "load_configuration",
 ]
-
-
-@dataclass(frozen=True)
-class Configured:
-    """A configuration that can run. ``source`` is None where it came from a command line.
-
-    ``warnings`` are for people: what in it is hardly meant so.
-    """
-
-    snapshot: snapshot.Snapshot
-    workers: int
-    admin: AdminSettings
-    shutdown_deadline_s: float
-    source: Path | None
-    warnings: tuple[str, ...] = ()
-    upgrade_deadline_s: float = DEFAULT_UPGRADE_DEADLINE_S
-    state: Path | None = None  # the directory that the configuration names
-    own_routes: int = 0  # routes at the front, of listeners that name their pool
-    store: StoreSettings | None = None  # that it shares with other balancers
 
 
 def load_configuration(source: Path) -> Configured:

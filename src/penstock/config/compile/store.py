@@ -1,17 +1,16 @@
 """Which store balancers share, and how it is reached."""
 
 import re
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import unquote
 
 from penstock.config.compile.certificates import check_authorities, check_certificate
+from penstock.config.compile.configured import StoreSettings
 from penstock.config.document.store import Store
 from penstock.config.load.errors import Location
 from penstock.config.load.findings import Findings
-from penstock.core.snapshot.address import shown_address
 
 _PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
@@ -22,31 +21,6 @@ _URL: Final = re.compile(
 )
 _PLACE: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 _AT: Final = ("store",)
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """``places`` are servers, Sentinels, or nodes of a cluster."""
-
-    kind: str  # server, sentinel or cluster
-    places: tuple[tuple[str, int], ...]
-    tls: bool = False
-    database: int = 0
-    master: str = ""  # the name that Sentinels know it by
-    cluster: str = "main"
-    username: str = ""
-    password: str = field(default="", repr=False)
-    ca_file: str = ""
-    certificate: str = ""
-    key: str = ""
-    limits_when_gone: Literal["share", "refuse"] = "share"
-    secrets: tuple[str, ...] = field(default=(), repr=False)  # the first encrypts, all decrypt
-
-    @property
-    def shown(self) -> str:
-        """Where it is, for people, without its secrets."""
-        where = ", ".join(shown_address(*place) for place in self.places)
-        return f"{self.master} by {where}" if self.master else where
 
 
 def compile_store(store: Store | None, findings: Findings) -> StoreSettings | None:

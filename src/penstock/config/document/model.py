@@ -16,6 +16,7 @@ from pydantic import (
 from penstock.config.document.addresses import Address
 from penstock.config.document.admin import Admin, admin_of
 from penstock.config.document.choice import Policy
+from penstock.config.document.defaults import DEFAULT_UPGRADE_DEADLINE_S
 from penstock.config.document.endpoints import Endpoints
 from penstock.config.document.error_pages import ErrorPages
 from penstock.config.document.health import HealthCheckOrOff
@@ -45,7 +46,6 @@ ONLY: Final = "main"  # the listener and the pool of a short document
 DEFAULT_LISTEN: Final = Address("127.0.0.1", 8080)
 # As long as orchestrators wait before they kill (Kubernetes: terminationGracePeriodSeconds).
 DEFAULT_SHUTDOWN_DEADLINE_S: Final = 30.0
-DEFAULT_UPGRADE_DEADLINE_S: Final = 600.0
 _MOST_WORKERS: Final = 1024
 EXTENSION: Final = "x-"  # top-level keys for a person's own anchors
 

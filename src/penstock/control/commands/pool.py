@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from penstock.admin.command import Answer, Document
-from penstock.config.load.run_time import settings_of
 from penstock.control.commands.base import OperatorCommand
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ class ChangePool(OperatorCommand):
 
     async def run(self, parts: "Parts") -> Answer:
         """Raises UnknownNameError, and ValueError for what cannot be."""
+        from penstock.config.load.run_time import settings_of
+
         additions = parts.additions
         match self.action:
             case "add":

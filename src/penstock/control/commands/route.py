@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from penstock.admin.command import Answer, Document
-from penstock.config.load.run_time import settings_of
 from penstock.control.commands.base import OperatorCommand
 from penstock.control.commands.pool import told_of
 
@@ -39,6 +38,8 @@ class ChangeRoute(OperatorCommand):
 
     async def run(self, parts: "Parts") -> Answer:
         """Raises UnknownNameError, and ValueError for what cannot be."""
+        from penstock.config.load.run_time import settings_of
+
         additions, position, save = parts.additions, self.position, self.save
         match self.action:
             case "add":

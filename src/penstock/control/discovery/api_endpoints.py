@@ -6,15 +6,13 @@ secret or a command.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
 from penstock.admin.view import UnknownNameError
-from penstock.config.document.endpoint_url import EndpointUrl, parse_endpoint_url
 from penstock.config.load.errors import did_you_mean
-from penstock.config.load.labels import described
 from penstock.control.discovery.membership import Membership, TooManyError
 from penstock.control.discovery.source import API, FILE, Place, place_of
 from penstock.control.events import Events
@@ -23,6 +21,9 @@ from penstock.control.world.publish import PublishError
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
 from penstock.core.snapshot.address import shown_address, socket_path
 from penstock.core.snapshot.discovery import Found
+
+if TYPE_CHECKING:  # what reads documents is imported when somebody says something
+    from penstock.config.document.endpoint_url import EndpointUrl
 
 _STATE: Final = "endpoints"
 _VERSION: Final = 1
@@ -235,6 +236,8 @@ class ApiEndpoints:
 
 def _read(url: str, pool: Pool) -> tuple[Place, Endpoint]:
     """Where it is, and what it is like. Raises ValueError."""
+    from penstock.config.document.endpoint_url import parse_endpoint_url
+
     parsed = parse_endpoint_url(url)
     if socket_path(parsed.host):
         raise ValueError(
@@ -247,7 +250,7 @@ def _read(url: str, pool: Pool) -> tuple[Place, Endpoint]:
     return (parsed.host, parsed.port), _endpoint(parsed, pool)
 
 
-def _endpoint(url: EndpointUrl, pool: Pool) -> Endpoint:
+def _endpoint(url: "EndpointUrl", pool: Pool) -> Endpoint:
     return Endpoint(
         name=shown_address(url.host, url.port) + url.base_path,
         host=url.host,
@@ -260,6 +263,8 @@ def _endpoint(url: EndpointUrl, pool: Pool) -> Endpoint:
 
 def _described(endpoint: Endpoint, said: Mapping[str, Any]) -> Endpoint:
     """With what was said. Raises ValueError."""
+    from penstock.config.load.labels import described
+
     given = {key: value for key, value in said.items() if value not in (None, "")}
     found = described(Found(endpoint.host), given)
     changes: dict[str, Any] = {key: getattr(found, key) for key in given}

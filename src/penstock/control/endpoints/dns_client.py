@@ -1,18 +1,20 @@
-"""Asks DNS servers: over UDP, and over TCP where an answer is truncated."""
+"""Asks DNS servers: over UDP, and over TCP where an answer is truncated.
+
+dnspython is imported with the first question: it is large, and most balancers look no name up.
+"""
 
 import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import dns.asyncresolver
-import dns.exception
-import dns.nameserver
-import dns.resolver
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.core.snapshot.address import shown_address
+
+if TYPE_CHECKING:
+    from dns.asyncresolver import Resolver
+    from dns.resolver import NoNameservers
 
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
 _MOST_RECORDS: Final = 20_000
@@ -46,11 +48,14 @@ class DnsClient:
         self._servers = tuple(servers)
         self._timeout_s = timeout_s
         self._configuration = configuration
-        self._resolver: dns.asyncresolver.Resolver | None = None
+        self._resolver: Resolver | None = None
         self._read_at: object = None  # of which state of the file the resolver was made
 
     async def ask(self, name: str, record: str) -> Records:
         """The records of that type, aliases followed. Raises DnsError."""
+        import dns.exception
+        import dns.resolver
+
         try:
             answer = await self._current().resolve(
                 name, record, search=not self._servers, lifetime=self._timeout_s
@@ -70,8 +75,12 @@ class DnsClient:
             raise DnsError(f"{name} has {len(records)} {record} records")
         return Records(records, float(answer.chaining_result.minimum_ttl))
 
-    def _current(self) -> dns.asyncresolver.Resolver:
+    def _current(self) -> "Resolver":
         """Raises DnsError where the system names no server."""
+        import dns.asyncresolver
+        import dns.exception
+        import dns.nameserver
+
         if self._servers:
             if self._resolver is None:
                 self._resolver = dns.asyncresolver.Resolver(configure=False)
@@ -112,7 +121,7 @@ def _state(path: Path) -> object:
     return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
-def _reason(error: dns.resolver.NoNameservers) -> str:
+def _reason(error: "NoNameservers") -> str:
     """What the last server said."""
     errors = error.kwargs.get("errors") or ()
     for server, _, port, said, _ in reversed(list(errors)):

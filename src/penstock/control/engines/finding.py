@@ -10,7 +10,6 @@ import aiohttp
 from msgspec.structs import replace as changed
 
 from penstock._reasons import reason_of
-from penstock.config.document.endpoint_url import parse_endpoint_url
 from penstock.control.endpoint_contexts import EndpointContexts
 from penstock.control.engines.client import EngineClient, EngineTarget, UnreachableError
 from penstock.control.engines.model_lists import PATH, models_of
@@ -167,6 +166,8 @@ async def _has_via(url: str) -> bool:
 
 
 def _endpoint(url: str) -> Endpoint | None:
+    from penstock.config.document.endpoint_url import parse_endpoint_url
+
     parsed = parse_endpoint_url(url)
     if parsed.protocol != "http":
         return None

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from penstock.admin.view import StoreView
-from penstock.config.compile.store import StoreSettings
+from penstock.config.compile.configured import StoreSettings
 from penstock.control.acme.certificates import FetchedCertificates
 from penstock.control.background import BackgroundTasks
 from penstock.control.discovery.membership import Membership

@@ -13,7 +13,7 @@ from typing import Final
 
 import hiredis
 
-from penstock.config.compile.store import StoreSettings
+from penstock.config.compile.configured import StoreSettings
 from penstock.control.store.store import StoreError
 
 ANSWER_S: Final = 1.0  # a server that says nothing for so long is gone

@@ -1,6 +1,6 @@
 """The store that a configuration names."""
 
-from penstock.config.compile.store import StoreSettings
+from penstock.config.compile.configured import StoreSettings
 from penstock.control.events import Events
 from penstock.control.store.sealed import Seal, SealedStore
 from penstock.control.store.shared import SharedStore

@@ -17,7 +17,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from penstock.config.compile.store import StoreSettings
+from penstock.config.compile.configured import StoreSettings
 from penstock.control.events import Events
 from penstock.control.store import scripts
 from penstock.control.store.embedded import Watcher, checked

@@ -12,7 +12,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from penstock.config.compile.tenants import is_read, joined, read_file
 from penstock.config.load.errors import ConfigError
 from penstock.control.events import Events
 from penstock.control.world.publish import PublishError
@@ -77,6 +76,8 @@ class TenantsDirectory:
         except OSError as error:
             self._complain("", f"{directory} cannot be read: {error.strerror}; tenants stay")
             return False
+        from penstock.config.compile.tenants import joined, read_file
+
         before = {name: stamp for name, (stamp, _) in self._files.items()}
         if stamps == before and self._found is not None:
             return False
@@ -105,6 +106,8 @@ class TenantsDirectory:
 
 def _stamps(directory: Path) -> dict[str, _Stamp]:
     """What tells of each file whether it changed. Raises OSError."""
+    from penstock.config.compile.tenants import is_read
+
     found: dict[str, _Stamp] = {}
     with os.scandir(directory) as entries:
         for entry in entries:

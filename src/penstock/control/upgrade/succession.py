@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from penstock.admin.server import AdminServer
-from penstock.config.compile.snapshot import AdminSettings
+from penstock.config.compile.configured import AdminSettings
 from penstock.control.parts import Parts
 from penstock.control.upgrade.estate import expect, memo_of, offer_of, take_over
 from penstock.control.upgrade.learned import ask_learned, tell_learned

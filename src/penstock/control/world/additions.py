@@ -13,8 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from penstock.admin.view import AdditionView, UnknownNameError
-from penstock.config.compile.additions import Addition, extend
-from penstock.config.compile.snapshot import Configured
+from penstock.config.compile.configured import Addition, Configured
 from penstock.config.load.errors import did_you_mean
 from penstock.control.events import Events
 from penstock.control.store.files import StateFiles
@@ -262,6 +261,10 @@ def _names(configured: Configured) -> dict[Kind, set[str]]:
 def _extended(
     configured: Configured, known: KnownAdditions, problems: dict[tuple[str, str], str]
 ) -> Configured:
+    if not known.pools and not known.routes:
+        return configured
+    from penstock.config.compile.additions import extend  # and with it the document's model
+
     named = _names(configured)
     return extend(
         configured,

@@ -6,7 +6,8 @@ from time import time
 from typing import Final
 
 from penstock.admin.view import ReloadView
-from penstock.config.compile.snapshot import ConfigError, Configured
+from penstock.config.compile.configured import Configured
+from penstock.config.load.errors import ConfigError
 from penstock.control.events import Events
 from penstock.control.world.publish import Publisher, PublishError
 

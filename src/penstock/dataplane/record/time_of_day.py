@@ -5,6 +5,7 @@ from typing import Final
 
 from penstock.dataplane.io.system import System
 
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = (
     *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
     *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
@@ -37,6 +38,13 @@ def time_stamp() -> bytes:
         known.second = second
         known.shown = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second)).encode()
     return b"%b.%03dZ" % (known.shown, now_ms % 1000)
+
+
+def http_date(second: int) -> bytes:
+    """That second since 1970, as HTTP has it (RFC 9110, 5.6.7)."""
+    at = gmtime(second)
+    day = f"{_DAYS[at.tm_wday]}, {at.tm_mday:02d} {_MONTHS[at.tm_mon - 1]} {at.tm_year:04d}"
+    return f"{day} {at.tm_hour:02d}:{at.tm_min:02d}:{at.tm_sec:02d} GMT".encode()
 
 
 def wall_clock() -> float:

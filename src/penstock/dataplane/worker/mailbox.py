@@ -25,7 +25,6 @@ _MAX_UNSENT_BYTES: Final = 1024 * 1024
 _TRACES_AT_ONCE: Final = 50  # requests
 # How long running requests may take where the supervisor does not say.
 DEFAULT_DEADLINE_S: Final = 30.0
-LINGER_S: Final = 1.0  # clients that ask all the time have asked by then
 
 
 class Mailbox(Pollable, NoticeTaker):

@@ -42,6 +42,7 @@ from typing import Final
 
 _LENGTH: Final = struct.Struct("!I")
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+LINGER_S: Final = 1.0  # of a worker that stops: clients that ask all the time have asked by then
 
 
 def frame(message: dict[str, object]) -> bytes:

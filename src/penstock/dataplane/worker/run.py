@@ -14,7 +14,8 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.io.loop import READABLE, Pollable
 from penstock.dataplane.io.system import System
 from penstock.dataplane.record.line_writer import LineStream, LineWriter
-from penstock.dataplane.worker.mailbox import DEFAULT_DEADLINE_S, LINGER_S, Mailbox
+from penstock.dataplane.worker.mailbox import DEFAULT_DEADLINE_S, Mailbox
+from penstock.dataplane.worker.messages import LINGER_S
 from penstock.dataplane.worker.serving import Worker
 
 _LAST_LINES_S: Final = 1.0  # to write what was said to stderr when the worker ends
