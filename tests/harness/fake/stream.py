@@ -88,8 +88,9 @@ class End:
         self._check_open()
         if self.dead or self.peer is None:
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
-        self._end()
-        if how == socket.SHUT_RDWR:
+        if how != socket.SHUT_RD:
+            self._end()
+        if how != socket.SHUT_WR:
             self.ended = True
 
     def close(self) -> None:

@@ -157,7 +157,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
                 self._most_running += 1
         elif stream in self._waiting:
             self._waiting.remove(stream)
-        if self._waiting:
+        if self._waiting and self._started:  # the preface goes before anything else
             self.let_begin()
         if self._running or self._waiting or not self.open:
             return

@@ -176,6 +176,7 @@ class Exchange(
         self._made_turns().buffering = True
         if self.head.expects_continue:
             self.front.send_continue()
+        self._take_turns()  # the body was held back if its limits had to be asked for
 
     def _awaits_body(self, dispatch: Dispatch) -> bool:
         """Of one whose length is not told, nobody knows whether the client waits for an answer

@@ -2,7 +2,7 @@
 
 import errno
 import struct
-from socket import SHUT_RDWR, SO_LINGER, SOL_SOCKET
+from socket import SHUT_RD, SHUT_RDWR, SO_LINGER, SOL_SOCKET
 from typing import Final
 
 from penstock.dataplane.io.loop import BROKEN, PEER_CLOSED, READABLE, WRITABLE, Loop, Pollable
@@ -93,8 +93,7 @@ class Connection(Pollable):
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._note_broken(error)
-            return True
+            return not self._note_broken(error)
         if sent == len(data):
             return True
         self.unsent = bytearray(memoryview(data)[sent:])
@@ -159,7 +158,8 @@ class Connection(Pollable):
         except BlockingIOError:
             return
         except OSError as error:
-            self._note_broken(error)
+            if self._note_broken(error):
+                return
             sent = len(unsent)  # broken: reading finds it
         if sent < len(unsent):
             del unsent[:sent]
@@ -169,14 +169,24 @@ class Connection(Pollable):
         self.watch(self.events & ~WRITABLE)
         self.on_drained()
 
-    def _note_broken(self, error: OSError) -> None:
+    def _note_broken(self, error: OSError) -> bool:
         """The system tells a reset once: sending took the news, and reading would see a mere end.
 
         After an end that came before it the error is EPIPE (Linux, tcp_reset): what was received is
-        whole.
+        whole. Any other may leave the socket alive (ENOBUFS), and what was to be sent has a gap
+        then: nothing may follow it, and the loop has to tell. No FIN is sent, which could let the
+        peer take what it has for the whole. Returns whether that is so.
         """
-        if error.errno != errno.EPIPE:
-            self.broken = True
+        if error.errno == errno.EPIPE:
+            return False
+        self.broken = True
+        try:
+            self.sock.shutdown(SHUT_RD)
+        except OSError:
+            return False  # it was a reset
+        self.unsent = bytearray()  # as it is never flushed, whatever else is sent stays behind it
+        self.watch((self.events | PEER_CLOSED) & ~WRITABLE)
+        return True
 
     def on_progress(self) -> None:
         """Some of what waited was taken by the kernel."""

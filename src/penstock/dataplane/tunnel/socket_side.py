@@ -60,7 +60,7 @@ class SocketSide(Connection, TunnelSide):
                 self.on_readable()
         elif events & BROKEN and self.has_passed_all():
             self.loop.remove(self)  # it would be told without end; the other is not done yet
-        elif events & BROKEN:
+        elif events & BROKEN or (self.broken and events & PEER_CLOSED):
             self.relay.broke(self)
         elif events & PEER_CLOSED:
             # What the kernel holds is still to be read; it would tell of the end without end.

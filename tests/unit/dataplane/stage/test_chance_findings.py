@@ -1,0 +1,113 @@
+"""What runs of chance (``tests/whole``) found, each told as short as it can be."""
+
+import errno
+import os
+
+from penstock.core.snapshot import Limit
+from tests.harness.fake.stage import Stage, member, pool_of
+from tests.harness.fake.stream import End
+from tests.harness.http2_frames import PREFACE
+from tests.harness.messages import answer, answer_of, get, head
+from tests.harness.world import listener, route, world
+from tests.unit.dataplane.stage.asking import status_of
+from tests.unit.dataplane.stage.test_limits import Supervisor
+
+
+def no_buffers(data: bytes) -> int:
+    raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+
+def near(end: End) -> End:
+    """The worker's end of the connection."""
+    assert end.peer is not None
+    return end.peer
+
+
+def test_a_request_that_finds_no_buffer_goes_elsewhere_at_once() -> None:
+    """It was thought to be sent, and waited for an answer until ``first_byte`` was over."""
+    with Stage() as stage:
+        client = stage.client()
+        stage.send(client, get())
+        endpoint, _ = stage.asked(0)
+        stage.send(endpoint, answer_of(b"hello"))
+        assert status_of(client.read()) == 200
+        near(endpoint).send = no_buffers  # type: ignore[method-assign]
+        stage.send(client, get("/again"))
+        other, asked = stage.asked(0)
+        assert other is not endpoint
+        assert b"GET /again" in asked
+        stage.send(other, answer_of(b"hello"))
+        assert status_of(client.read()) == 200
+
+
+def test_nothing_follows_bytes_for_which_there_was_no_buffer() -> None:
+    """The next chunk was sent behind the gap."""
+    with Stage() as stage:
+        client = stage.client()
+        stage.send(client, get())
+        endpoint, _ = stage.asked(0)
+        stage.send(endpoint, answer("Content-Length: 9", body=b"abc"))
+        assert client.read().endswith(b"\r\n\r\nabc")
+        end = near(client)
+        real = end.send
+        end.send = no_buffers  # type: ignore[method-assign]
+        endpoint.offer(b"def")
+        stage.turn()
+        end.send = real  # type: ignore[method-assign]
+        endpoint.offer(b"ghi")
+        stage.settle()
+        assert client.read() == b""
+        assert client.ended or client.dead
+
+
+def test_an_answer_until_the_close_that_finds_no_buffer_does_not_look_whole() -> None:
+    with Stage() as stage:
+        client = stage.client()
+        stage.send(client, head("GET / HTTP/1.0"))
+        endpoint, _ = stage.asked(0)
+        stage.send(endpoint, answer(body=b"abc"))
+        assert client.read().endswith(b"abc")
+        near(client).send = no_buffers  # type: ignore[method-assign]
+        stage.send(endpoint, b"def")
+        assert client.dead
+        assert not client.ended
+
+
+def test_a_body_is_read_on_after_its_limits_were_asked_for() -> None:
+    """With ``request_buffer``, and an owner of limits that does not answer at once, it never was:
+    the request waited for ever."""
+    spec = world(
+        pool_of(0, request_buffer=1000),
+        routes=[route("main", limits=(Limit("places", "concurrent", 5.0),))],
+    )
+    with Stage(spec) as stage:
+        owner = Supervisor(stage)
+        owner.prompt = False
+        client = stage.client()
+        stage.send(client, head("POST / HTTP/1.1", "Content-Length: 2000") + b"a" * 10)
+        owner.answer()
+        stage.settle()
+        stage.send(client, b"b" * 1990)
+        endpoint, asked = stage.asked(0)
+        assert asked.endswith(b"b" * 1990)
+        stage.send(endpoint, answer_of(b"hello"))
+        assert status_of(client.read()) == 200
+
+
+def test_the_preface_goes_first_though_a_request_that_awaited_the_connection_left() -> None:
+    """The next one that waited began on a connection that was not made: its head went before the
+    preface."""
+    with Stage(world(pool_of(member(0, http2=True)), listeners=[listener()])) as stage:
+        stage.servers[0].manner = "hang"
+        clients = [stage.client() for _ in range(2)]
+        for number, client in enumerate(clients):
+            stage.send(client, get(f"/{number}"))
+        (connecting,) = [
+            each for each in stage.system.open.values() if isinstance(each, End) and each.connecting
+        ]
+        clients[0].close()
+        stage.settle()
+        endpoint = End()
+        connecting.join(endpoint)
+        stage.settle()
+        assert endpoint.read().startswith(PREFACE)
