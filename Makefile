@@ -34,6 +34,8 @@ help:
 	@echo "make test-interpreted   all tests on the interpreted form"
 	@echo "make test-protocols   the same scenarios over HTTP/2"
 	@echo "make test-large   what takes many seconds or processes: upgrades, floods, whole demos"
+	@echo "make test-whole   the whole data plane on a kernel of chance for a minute, compiled"
+	@echo "make fuzz    mutated input for what parses strangers' bytes; TARGET=…, SECONDS=…"
 	@echo "make test-browser   the dashboard and a browser's WebSocket, in Debian's Chromium, which it installs"
 	@echo "make test-prometheus   dashboards and alert rules in a real Prometheus, which it installs"
 	@echo "make test-acme   certificates fetched from pebble, an ACME server, which it installs"
@@ -71,7 +73,7 @@ test: $(VENV)/installed
 
 # The layers that are compiled are tested in both forms, all else in one: `make test-interpreted` has
 # the rest.
-BOTH_FORMS := tests/contract tests/unit/core tests/unit/dataplane tests/unit/sim tests/unit/wire
+BOTH_FORMS := tests/contract tests/whole tests/unit/core tests/unit/dataplane tests/unit/sim tests/unit/wire
 
 .PHONY: checks
 checks: $(VENV)/development
@@ -101,6 +103,13 @@ test-protocols: $(VENV)/compiled $(VENV)/development
 test-large: $(VENV)/compiled $(VENV)/development
 	@echo "== large tests, $$($(BIN)/penstock --version)"
 	@$(BIN)/python $(PYTEST) -m large
+
+# The whole data plane on a kernel of chance. Each hour has other seeds; one that fails is told, with
+# the command that plays it again.
+.PHONY: test-whole
+test-whole: $(VENV)/compiled $(VENV)/development
+	@echo "== runs of chance, $$($(BIN)/penstock --version), SEED=$(SEED)"
+	@$(BIN)/python -m tests.whole --seed $(SEED) --seconds 60
 
 # A browser is large: it is no part of `make test`.
 .PHONY: test-browser

@@ -1,0 +1,373 @@
+"""One run of the whole: a worker, its clients and its endpoints, and what must hold of them."""
+
+import io
+import os
+import sys
+from random import Random
+
+import msgspec
+
+from penstock.core.health.health import DOWN, UP
+from penstock.core.measure.histogram import BUCKETS
+from penstock.core.snapshot import Snapshot
+from penstock.dataplane.board.layout import P_HISTOGRAMS, S_DRAINING, S_HEALTH, S_WEIGHT_PPM
+from penstock.dataplane.board.memory import create_board
+from penstock.dataplane.client.listener import Listener
+from penstock.dataplane.context import Context
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.dataplane.worker.serving import Worker
+from tests.harness.fake.stage import address_of
+from tests.whole.book import Book
+from tests.whole.http1 import Http1Client, Http1Endpoint
+from tests.whole.http2 import Http2Client, Http2Endpoint
+from tests.whole.kernel import Far, Kernel, Place
+from tests.whole.party import Party
+from tests.whole.worlds import ROWS, Bookkeeper, Setting
+
+EPISODE_STEPS = 2000
+_ASKING = (Http1Client, Http2Client)
+_MOST_CLIENTS = 6
+_LOOK_EVERY = 64  # steps
+_MOST_ROUNDS = 20_000  # until all that is left to do is done
+_TOTAL = 3  # of the phases of histograms
+_IDLE_S = 700.0  # longer than anything idle is kept
+
+
+class Failed(AssertionError):
+    """A law was broken; the message tells how to see it again."""
+
+
+class _Bugs(io.StringIO):
+    """In place of standard error, where the loop says what it caught."""
+
+
+class Episode:
+    """``with Episode(seed) as episode: episode.run(steps)``."""
+
+    def __init__(self, seed: int, loses: float = 0.0) -> None:
+        self.seed = seed
+        self.rng = Random(seed)
+        self.random = self.rng.random
+        self.calm = self.random() < 0.4
+        self.steps = 0
+        self.acts = 0  # of clients and endpoints
+        self.shown = 60  # events, of a run that failed
+        self.kernel = Kernel(self.rng, self.calm)
+        self.kernel.loses = loses
+        self.book = Book(self.kernel)
+        self.setting = Setting(self.rng, self.calm)
+        if self.setting.limits:
+            self.book.disturb("limits")
+        Bookkeeper.forget()
+        self.board = create_board(workers=1, endpoint_rows=ROWS, pool_rows=3)
+        for row in range(ROWS):
+            place = Place(self.kernel, row)
+            self.kernel.places.append(place)
+            self.kernel.servers[address_of(row)] = place  # type: ignore[assignment]
+            self.board.cells[self.board.state(row) + S_HEALTH] = UP
+            self.board.cells[self.board.state(row) + S_WEIGHT_PPM] = 1_000_000
+        self.context = Context(self.board, 0, os.getpid(), self.kernel)
+        self.loop = self.context.loop
+        self.kernel.made_poller.stop = self.loop.stop
+        self.worker = Worker(self.context)
+        self.loop.chores += [self.worker, self.context.log]
+        self.loop.batch_chores.append(self.worker)
+        self.listening = self.kernel.listen()
+        self._generation = 0
+        self.rows = list(range(ROWS))
+        self._apply(self.setting.snapshot(self.rows), self.listening.fd)
+        self.parties: list[Party] = []
+        self.clients = 0  # among them
+        self.asks = True
+        self._stderr = sys.stderr
+        self._bugs = _Bugs()
+
+    def __enter__(self) -> "Episode":
+        sys.stderr = self._bugs
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.stderr = self._stderr
+        os.close(self.board.fd)
+
+    def run(self, steps: int) -> None:
+        """So many steps, and to the end. Raises Failed."""
+        try:
+            for _ in range(steps):
+                self.step()
+            self.end()
+        except AssertionError as error:
+            raise Failed(self._told(error)) from error
+
+    def _told(self, error: AssertionError) -> str:
+        lines = [
+            f"{at:.4f}  {' '.join(str(each) for each in said)}"
+            for at, said in list(self.kernel.events)[-self.shown :]
+        ]
+        kind = "calm" if self.calm else f"disturbed by {self.book.disturbed or 'nothing'}"
+        again = f"python -m tests.whole --seed {self.seed} --steps {max(self.steps, 1)}"
+        return "\n".join([*lines, f"after {self.steps} steps ({kind}): {error}", again])
+
+    # --- steps ------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        self.steps += 1
+        roll = self.random()
+        kernel = self.kernel
+        kernel.now += roll * 0.002
+        if roll < 0.94:
+            self._someone_acts()
+        elif roll < 0.97:
+            if kernel.connecting:
+                kernel.someone_gets_through(self.calm or roll < 0.965)
+        elif roll < 0.995 or self.calm:
+            kernel.now += 0.02 * self.random()
+        else:
+            self._disturb()
+        if roll > 0.2:
+            self.turn()
+        if self.steps % _LOOK_EVERY == 0:
+            self.look()
+
+    def _someone_acts(self) -> None:
+        parties = self.parties
+        if self.kernel.arrived:
+            self._take_arrived()
+        if self.clients < _MOST_CLIENTS and self.random() < 0.05:
+            self._client_comes()
+        for _ in range(8):
+            if not parties:
+                self._client_comes()
+            at = int(self.random() * len(parties))
+            party = parties[at]
+            if party.act():
+                self.acts += 1
+                return
+            if party.over:
+                self._drop(at)
+
+    def _drop(self, at: int) -> None:
+        party = self.parties[at]
+        self.parties[at] = self.parties[-1]
+        self.parties.pop()
+        if party.kind == "client":
+            self.clients -= 1
+
+    def _client_comes(self) -> None:
+        if not self.asks:
+            return
+        far = self.kernel.come(self.listening)
+        self.parties.append(self._client(far))
+        self.clients += 1
+
+    def _client(self, far: Far) -> Party:
+        if self.random() < self.setting.http2_share:
+            return Http2Client(self.book, far)
+        return Http1Client(self.book, far)
+
+    def _take_arrived(self) -> None:
+        for far in self.kernel.arrived:
+            self.parties.append(self._endpoint(far))
+        self.kernel.arrived.clear()
+
+    def _endpoint(self, far: Far) -> Party:
+        fails = 0.0 if self.calm else 0.03
+        if far.row in self.setting.http2_rows:
+            return Http2Endpoint(self.book, far, fails)
+        return Http1Endpoint(self.book, far, fails)
+
+    def turn(self) -> None:
+        """One batch of events, and the sweep if it is due."""
+        self.loop.run()
+        if self.kernel.closed:
+            self.kernel.forget_closed()
+
+    # --- disturbances -----------------------------------------------------------------------
+
+    def _disturb(self) -> None:
+        """Something that clients may be refused for."""
+        roll = self.random()
+        kernel = self.kernel
+        party = self.rng.choice(self.parties) if self.parties else None
+        if roll < 0.25 and party is not None:
+            self.book.disturb(f"{party} that leaves")
+            party.leave(self.rng.choice(("half-close", "close", "reset")))
+        elif roll < 0.38 and isinstance(party, Http2Client) and party.waiting:
+            self.book.disturb(f"{party} that cancels")
+            party.cancel()
+        elif roll < 0.38 and isinstance(party, Http2Endpoint) and party.may_refuse:
+            self.book.disturb(f"{party} that resets a stream")
+            party.refuse()
+        elif roll < 0.42 and party is not None:
+            kernel.note(party, "stops or begins to read")
+            self.book.disturb("one who does not read")
+            party.reading = not party.reading
+        elif roll < 0.5:
+            place = self.rng.choice(kernel.places)
+            place.manner = self.rng.choice(("accept", "accept", "later", "refuse", "unreachable"))
+            kernel.note("endpoint", place.row, "takes connections:", place.manner)
+            self.book.disturb(f"endpoint {place.row}")
+        elif roll < 0.65:
+            row = kernel.below(ROWS)
+            cell = self.board.state(row) + self.rng.choice((S_HEALTH, S_DRAINING))
+            if cell == self.board.state(row) + S_HEALTH:
+                self.board.cells[cell] = self.rng.choice((UP, UP, DOWN))
+            else:
+                self.board.cells[cell] = self.rng.choice((0, 0, 1))
+            self.board.state_changed(row)
+            kernel.note("endpoint", row, "has another state")
+            self.book.disturb("a state")
+        elif roll < 0.8:
+            self.rows = sorted(self.rng.sample(range(ROWS), 1 + kernel.below(ROWS)))
+            kernel.note("reload: endpoints", self.rows)
+            self.book.disturb("a reload")
+            self._apply(self.setting.snapshot(self.rows))
+        elif roll < 0.83:
+            kernel.no_descriptors = not kernel.no_descriptors
+            kernel.note("descriptors:", "none" if kernel.no_descriptors else "again")
+            self.book.disturb("no descriptors")
+        else:
+            seconds = self.rng.choice((0.3, 1.0, 3.0, 11.0, 80.0))
+            kernel.note(seconds, "s pass")
+            self.book.disturb("time")
+            self.pass_time(seconds)
+
+    def pass_time(self, seconds: float) -> None:
+        end = self.kernel.now + seconds
+        while self.kernel.now < end:
+            self.kernel.now = min(end, self.kernel.now + max(0.26, seconds / 8))
+            self.turn()
+
+    def _apply(self, snapshot: Snapshot, *listening: int) -> None:
+        self._generation += 1
+        snapshot = msgspec.structs.replace(snapshot, generation=self._generation)
+        names = ["main"] if listening else []
+        self.worker.configure(msgspec.to_builtins(snapshot), names, list(listening))
+
+    # --- laws -------------------------------------------------------------------------------
+
+    def endpoints(self) -> list[LiveEndpoint]:
+        running = self.worker.running
+        assert running is not None
+        members = [each for pool in running.pools.values() for each in pool.members]
+        return [*running.finishing, *members]
+
+    def look(self) -> None:
+        """What holds at any time between two batches."""
+        bugs = self._bugs.getvalue()
+        assert not bugs, f"a bug was caught:\n{bugs}"
+        endpoints = self.endpoints()
+        counted = sum(each.connector.open_connections for each in endpoints) + self.context.clients
+        there = self.kernel.descriptors() - len(self.listening.queue)
+        assert counted == there, f"{there} connections are open, and {counted} are counted"
+        if self.setting.keeps_book:
+            load = sum(each.in_flight for each in endpoints)
+            running = len(Bookkeeper.running)
+            assert load == running, f"{running} tickets are open, and the load is {load}"
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """Everybody does what is left to do: all that was asked ends, and nothing stays behind."""
+        kernel = self.kernel
+        kernel.note("--- from here on all goes well")
+        self.asks = False
+        kernel.calm_down()
+        self._all_is_well()
+        self._finish()
+        for party in list(self.parties):
+            if party.kind == "client":
+                party.leave("close")
+        self._until_quiet()
+        waiting = [each.number for each in self.book.asked if not each.ended]
+        assert not waiting, f"requests {waiting} neither ended nor are asked any more"
+        self.look()
+        load = sum(each.in_flight for each in self.endpoints())
+        assert load == 0, f"all is over, and the load is {load}"
+        self._check_alarms()
+        self._check_counters()
+        self.pass_time(_IDLE_S)
+        self.look()
+        self._check_idle()
+        self._stop()
+
+    def _all_is_well(self) -> None:
+        for row in range(ROWS):
+            self.board.cells[self.board.state(row) + S_HEALTH] = UP
+            self.board.cells[self.board.state(row) + S_DRAINING] = 0
+            self.board.state_changed(row)
+
+    def _until_quiet(self) -> bool:
+        """All events, and what follows; whether anything happened."""
+        kernel = self.kernel
+        happened = False
+        for _ in range(_MOST_ROUNDS):
+            moved = False
+            while kernel.connecting:
+                kernel.someone_gets_through(True)
+                moved = True
+            if kernel.arrived:
+                self._take_arrived()
+            at = 0
+            while at < len(self.parties):
+                party = self.parties[at]
+                moved = party.finish() or moved
+                if party.over:
+                    self._drop(at)
+                else:
+                    at += 1
+            while kernel.made_poller.ready():
+                self.turn()
+                moved = True
+            if not moved:
+                return happened
+            happened = True
+        raise AssertionError("it goes round for ever")
+
+    def _finish(self) -> None:
+        """Until every request has ended: at once, or when a circuit is tried again."""
+        for _ in range(40):
+            self._until_quiet()
+            open_ones = [
+                party
+                for party in self.parties
+                if isinstance(party, Http1Client | Http2Client) and party.waiting
+            ]
+            if not open_ones:
+                return
+            assert self.book.disturbed or self.kernel.faults, f"{open_ones} wait for ever"
+            self.pass_time(2.0)
+        told = [(party, [each.number for each in party.waiting]) for party in open_ones]
+        raise AssertionError(f"wait for ever: {told}")
+
+    def _check_alarms(self) -> None:
+        left = [alarm for at, _, alarm in self.loop._alarms if alarm.due_at == at]
+        assert not left, f"alarms are set, and nobody waits: {left}"
+
+    def _check_counters(self) -> None:
+        running = self.worker.running
+        assert running is not None
+        self.worker.on_sweep(self.loop.env.now)
+        for pool in running.pools.values():
+            values = pool.counters.values
+            at = P_HISTOGRAMS + _TOTAL * BUCKETS
+            ended = sum(values[at : at + BUCKETS])
+            came = pool.counters.requests
+            assert came == ended, f"{came} requests came, and {ended} ended"
+            if pool.admission is not None:
+                assert pool.admission.waiting() == 0, "one waits in the queue"
+
+    def _check_idle(self) -> None:
+        left = [each for each in self.loop.by_fd.values() if not isinstance(each, Listener)]
+        assert not left, f"kept for ever: {left}"
+        assert self.context.clients == 0
+
+    def _stop(self) -> None:
+        self.worker.stop(0.0)
+        self.worker.finish()
+        self.kernel.forget_closed()
+        assert self.loop.by_fd == {}, f"still watched: {self.loop.by_fd}"
+        left = [each for each in self.kernel.open.values() if not each.closed]
+        assert not left, f"descriptors are left: {left}"
+        bugs = self._bugs.getvalue()
+        assert not bugs, f"a bug was caught:\n{bugs}"
