@@ -35,6 +35,8 @@ EMBEDDING: Final = 3
 RESPONSE: Final = 4
 ANTHROPIC: Final = 5
 LLAMACPP: Final = 6  # its own completions, by a prompt or around a gap
+OLLAMA_CHAT: Final = 7  # Ollama's own, which are understood where answers are resumed
+OLLAMA_GENERATE: Final = 8
 MAX_BLOCKS: Final = 512
 _MOST_TOKENS: Final = 1 << 30  # as a limit: none is longer, and it is reckoned with in floats
 IMAGE_TOKENS: Final = 1024  # of an image, for lack of its size: about a 1024×1024 one at 32×32
@@ -103,6 +105,14 @@ def api_of(path: bytes) -> int:
     return OTHER
 
 
+def ollama_api_of(path: bytes) -> int:
+    """Which of Ollama's own APIs that generate it belongs to; OTHER of all others."""
+    path = path.partition(b"?")[0]
+    if path.endswith(b"/api/chat"):
+        return OLLAMA_CHAT
+    return OLLAMA_GENERATE if path.endswith(b"/api/generate") else OTHER
+
+
 def answer_in(path: bytes) -> int:
     """The hash of the answer that a path is about (``…/responses/NAME`` and below); else 0."""
     _, _, rest = path.partition(b"?")[0].partition(b"/responses/")
@@ -156,6 +166,8 @@ def _read(found: Inspection, prompt: PromptText, body: bytes, decoders: bodies.D
         _read_response(found, prompt, decoders.response.decode(body))
     elif api == LLAMACPP:
         _read_llamacpp(found, prompt, decoders.llamacpp.decode(body))
+    elif api in (OLLAMA_CHAT, OLLAMA_GENERATE):
+        _read_ollama(found, prompt, decoders.ollama.decode(body))
     else:
         _read_anthropic(found, prompt, decoders.anthropic.decode(body))
 
@@ -261,6 +273,22 @@ def _read_llamacpp(found: Inspection, prompt: PromptText, read: bodies.LlamaCpp)
     data = bytes(read.prompt)
     found.prompt_tokens = _token_ids(data)
     found.single = not data or _is_single(data)
+
+
+def _read_ollama(found: Inspection, prompt: PromptText, read: bodies.Ollama) -> None:
+    """Streams unless told otherwise (Ollama, docs/api.md)."""
+    options = read.options
+    _common(found, read, options.num_predict if options is not None else None)
+    found.stream = read.stream is not False
+    found.tools = read.tools is not NOTHING
+    prompt.add(read.tools)
+    prompt.add(read.system)
+    prompt.add(read.template)
+    prompt.add(read.context)
+    prompt.add(read.prompt)
+    prompt.add(read.suffix)
+    for message in read.messages or ():
+        prompt.add_message(message)
 
 
 def _read_anthropic(found: Inspection, prompt: PromptText, read: bodies.AnthropicMessages) -> None:

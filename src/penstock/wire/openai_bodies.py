@@ -147,6 +147,23 @@ class AnthropicMessages(Common, kw_only=True):
     metadata: Metadata | None = None
 
 
+class OllamaOptions(msgspec.Struct):
+    num_predict: Limit = None  # -1: without end
+
+
+class Ollama(Common, kw_only=True):
+    """Of its ``/api/chat`` and ``/api/generate``."""
+
+    messages: list[Message] | None = None
+    tools: Raw = NOTHING
+    prompt: Raw = NOTHING
+    suffix: Raw = NOTHING
+    system: Raw = NOTHING
+    template: Raw = NOTHING
+    context: Raw = NOTHING
+    options: OllamaOptions | None = None
+
+
 class Tool(msgspec.Struct):
     type: str = ""
 
@@ -162,6 +179,7 @@ class Decoders:
         self.embedding = msgspec.json.Decoder(Embedding, strict=strict)
         self.response = msgspec.json.Decoder(Response, strict=strict)
         self.anthropic = msgspec.json.Decoder(AnthropicMessages, strict=strict)
+        self.ollama = msgspec.json.Decoder(Ollama, strict=strict)
 
 
 strict = Decoders(strict=True)
@@ -244,6 +262,25 @@ class Opening(msgspec.Struct):
     choices: list[_OpeningChoice] | None = None
 
 
+class OllamaMessage(msgspec.Struct):
+    content: str | None = None
+    thinking: str | None = None
+    tool_calls: Any = None
+
+
+class OllamaLine(msgspec.Struct):
+    """Of a streamed answer of Ollama's own API, or all of one."""
+
+    error: Any = None
+    response: str | None = None
+    thinking: str | None = None
+    message: OllamaMessage | None = None
+    done: bool | None = None
+    done_reason: str | None = None
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
+
+
 class BareUsage(msgspec.Struct):
     """The usage of an event whose other fields are of other kinds than those APIs'."""
 
@@ -262,6 +299,7 @@ failure = msgspec.json.Decoder(Failure)
 event = msgspec.json.Decoder(Event)
 opening = msgspec.json.Decoder(Opening)
 bare_usage = msgspec.json.Decoder(BareUsage)
+ollama_line = msgspec.json.Decoder(OllamaLine)
 
 
 class StreamOptions(msgspec.Struct):

@@ -43,7 +43,13 @@ APIS: dict[str, tuple[str, dict[str, Any]]] = {
         {"messages": [{"role": "user", "content": "Tell me of rivers."}], "max_tokens": TOKENS},
     ),
     "completion": ("/v1/completions", {"prompt": "Once upon a time", "max_tokens": TOKENS}),
+    "responses": (
+        "/v1/responses",
+        {"input": "Tell me of rivers.", "max_output_tokens": TOKENS, "store": False},
+    ),
 }
+# Of an answer of which nothing is to come but its end the rest is not asked for.
+LAST_TEXT = {"messages": b"event: content_block_delta", "responses": b"event: response.output_text"}
 
 
 @pytest_asyncio.fixture
@@ -76,14 +82,17 @@ def told(body: str) -> list[dict[str, Any]]:
     events = [line[6:] for line in body.split("\n") if line.startswith("data: ")]
     if events[-1] == "[DONE]":
         return [json.loads(event) for event in events[:-1]]
-    assert json.loads(events[-1])["type"] == "message_stop"
+    assert json.loads(events[-1])["type"] in ("message_stop", "response.completed")
     return [json.loads(event) for event in events]
 
 
 def text_of(events: list[dict[str, Any]]) -> str:
     said = ""
     for event in events:
-        said += event.get("delta", {}).get("text") or ""
+        if event.get("type") == "response.output_text.delta":
+            said += event["delta"]
+        else:
+            said += event.get("delta", {}).get("text") or ""
         for choice in event.get("choices", ()):
             said += choice.get("text") or choice.get("delta", {}).get("content") or ""
     return said
@@ -93,16 +102,29 @@ def ends_of(events: list[dict[str, Any]]) -> list[str]:
     """Why it ended; once."""
     choices = [choice for event in events for choice in event.get("choices", ())]
     told = [choice["finish_reason"] for choice in choices]
-    told += [event.get("delta", {}).get("stop_reason") for event in events]
+    told += [each.get("delta", {}).get("stop_reason") for each in events if "item_id" not in each]
+    told += [each["response"]["status"] for each in events[-1:] if "response" in each]
     return [reason for reason in told if reason]
 
 
 def usages_of(events: list[dict[str, Any]]) -> list[tuple[int, int]]:
     told = [event["usage"] for event in events if event.get("usage")]
+    told += [each["response"]["usage"] for each in events[-1:] if "response" in each]
     return [
         (usage.get("prompt_tokens", 0), usage.get("completion_tokens", usage.get("output_tokens")))
         for usage in told
     ]
+
+
+def whole_texts_of(events: list[dict[str, Any]]) -> list[str]:
+    """What the ends of responses tell once more, in each of their forms."""
+    found = [event["text"] for event in events if "text" in event]
+    for event in events:
+        items = [event["item"]] if "item" in event else event.get("response", {}).get("output", ())
+        parts = [event["part"]] if "part" in event else []
+        parts += [part for item in items for part in item["content"]]
+        found += [part["text"] for part in parts]
+    return found
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -119,20 +141,23 @@ async def test_wherever_an_answer_is_cut_its_text_is_that_of_one_that_was_not(
         whole = await client.post(path, json=asked)
         uncut = told(whole.text)
         assert len(text_of(uncut)) == TOKENS
-        # Of an answer that lacks nothing but its usage the rest is not asked for.
-        end = b'"finish_reason":"' if api != "messages" else b"event: content_block_delta"
-        size = whole.content.rindex(end)
+        end = LAST_TEXT.get(api, b'"finish_reason":"')
+        size = (
+            whole.content.rindex(end) if api != "responses" else whole.content.index(end + b".done")
+        )
         for _ in range(CUTS):
             for proxy in proxies:
                 proxy.after = -1
             one = rng.choice(proxies)
-            one.after = rng.randrange(300, size)
+            one.after = rng.randrange(900 if api == "responses" else 300, size)
             before = sum(proxy.cuts for proxy in proxies)
             answer = await client.post(path, json=asked)
             events = told(answer.text)
             cuts += sum(proxy.cuts for proxy in proxies) - before
             assert text_of(events) == text_of(uncut)
             assert len({event.get("id") for event in events}) == 1
+            assert len({event["item_id"] for event in events if "item_id" in event}) <= 1
+            assert whole_texts_of(events) == whole_texts_of(uncut)
             assert ends_of(events) == ends_of(uncut)
             assert len(ends_of(uncut)) == 1
             assert usages_of(events) == usages_of(uncut)

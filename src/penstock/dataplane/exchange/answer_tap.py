@@ -7,6 +7,7 @@ from penstock.dataplane.llm.answer_reading import (
     AnswerReading,
     NameMeter,
     is_changed,
+    lines_reading_of,
     reading_of,
 )
 from penstock.dataplane.llm.learning import LlmLearning
@@ -15,6 +16,7 @@ from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.answer_model import ModelRenamer
 from penstock.wire.http1 import ResponseHead
 from penstock.wire.openai import LLAMACPP
+from penstock.wire.resume.forms import comes_in_lines
 from penstock.wire.usage import UsageHider
 from penstock.wire.usage_habit import HabitReader
 
@@ -104,6 +106,11 @@ def reading_for(
     prompt = inspection.prompt
     if prompt is None:
         return None
+    if comes_in_lines(prompt.found.api):
+        lines = lines_reading_of(head, chunked, env)
+        if lines is not None:
+            lines.began = began
+        return lines
     asked = prompt.asks_usage
     renames = inspection.renames
     changed = (asked or renames) and is_changed(head, asked, renames)

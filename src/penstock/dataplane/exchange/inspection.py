@@ -26,6 +26,7 @@ from penstock.wire.content_coding import accepted_codings, decoder_of
 from penstock.wire.http1 import RequestHead
 from penstock.wire.kept_things import thing_named
 from penstock.wire.openai import CHAT, COMPLETION, OTHER, inspect
+from penstock.wire.resume.forms import comes_in_lines
 
 # What comes of reading.
 GO_ON: Final = 0  # ``request`` and the body are what they are to be
@@ -49,7 +50,7 @@ class Inspection:
     named: str = ""  # the model that the request names, as it came
     aliases: dict[str, str] = _NO_ALIASES  # names that only its tenant has for models
     asks_ids: bool = False  # of tokens, in the client's stead
-    completes: bool = False  # what is sent goes on with a chat as a text completion
+    goes_through: int = OTHER  # the API by which what is sent goes on, where it is another
     _adapts: bool = False  # whether the endpoint decides if it asks for usage
     _awaited_models: bool = False  # that nobody is known to serve, once
     _coded: CodedBody | None = None
@@ -186,6 +187,8 @@ class Inspection:
                 prompt.ask_for_model(model)
             elif self._awaits_models():
                 return AWAIT_MODELS
+            elif comes_in_lines(plan.api):
+                return GO_ON  # it is Ollama's to refuse, or to fetch
             elif plan.api != OTHER:
                 return self._refuse_model(asked)
         if plan.api == OTHER:
@@ -404,6 +407,11 @@ class Inspection:
         prompt.leave_slot()
         return prompt.found.api, prompt.json if prompt.may_be_edited() else b""
 
+    def tells_lines(self) -> bool:
+        """Whether its streamed answer comes in lines of JSON."""
+        prompt = self.prompt
+        return prompt is not None and comes_in_lines(prompt.found.api)
+
     def wants_usage(self) -> bool:
         """Whether the client asked for it."""
         prompt = self.prompt
@@ -425,7 +433,7 @@ class Inspection:
         if prompt is None:
             return
         found = inspect(api, json)
-        self.completes = api == COMPLETION and prompt.found.api == CHAT
+        self.goes_through = api if api != prompt.found.api else OTHER
         self.keeps_wish = True
         prompt.send(json)
         self._body.replace(prompt.data, len(prompt.data))

@@ -11,8 +11,8 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.wire.openai import ANTHROPIC, COMPLETION
 from penstock.wire.resume.answer_text import AnswerText
-from penstock.wire.resume.events import EventSplitter, split_events
-from penstock.wire.resume.request import Resumption
+from penstock.wire.resume.events import EventSplitter
+from penstock.wire.resume.forms import resumption_of, splicer_of, splitter_of, text_of
 from penstock.wire.resume.splice import Splicer
 from penstock.wire.resume.token_ids import TokenIds
 
@@ -38,8 +38,8 @@ class Resuming:
         self._inspection: Inspection = inspection
         api, self._body = inspection.sent()
         self._api: int = api
-        self.text: AnswerText = AnswerText(api)
-        self._splitter: EventSplitter = EventSplitter()
+        self.text: AnswerText = text_of(api)
+        self._splitter: EventSplitter = splitter_of(api)
         self._splicer: Splicer | None = None
         self._held_back: bytes = b""
         self._ids: TokenIds | None = TokenIds() if inspection.asks_ids else None
@@ -70,7 +70,7 @@ class Resuming:
 
     def _up_to_error(self, whole: bytes) -> bytes:
         passed: list[bytes] = []
-        events = split_events(whole)
+        events = self._splitter.split(whole)
         for index, event in enumerate(events):
             self.text.take(event)
             if self.text.failure:
@@ -112,7 +112,7 @@ class Resuming:
             return self._refuse("answer", text.problem or "its events are too long")
         if text.finished:
             return self._refuse("answer", "all of it came, but for the usage that is asked for")
-        resumption = Resumption(self._api, self._body)
+        resumption = resumption_of(self._api, self._body)
         if resumption.problem:
             return self._refuse("request", resumption.problem)
         if self._settings.exact and resumption.why_not_exact():
@@ -123,7 +123,7 @@ class Resuming:
             if by_ids:
                 self._rest_api = COMPLETION
                 return by_ids
-        self._rest_api = self._api
+        self._rest_api = resumption.rest_api
         if self._settings.exact:
             return self._refuse("exact", "its token ids were not told")
         try:
@@ -152,8 +152,8 @@ class Resuming:
         self.made += 1
         self.text.failure = ""
         self._held_back = b""
-        self._splitter = EventSplitter()
-        self._splicer = Splicer(self._api, self.text, self.answered(), self._rest_api)
+        self._splitter = splitter_of(self._api)
+        self._splicer = splicer_of(self._api, self.text, self.answered(), self._rest_api)
 
     def rest_api(self) -> int:
         """Through which API the rest is asked for."""

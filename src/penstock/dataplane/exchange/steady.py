@@ -24,7 +24,7 @@ from penstock.dataplane.exchange.resuming import Resuming
 from penstock.dataplane.exchange.steady_owner import SteadyOwner
 from penstock.dataplane.exchange.token_alarm import TokenAlarm, TokenAwaiter
 from penstock.dataplane.exchange.two_at_once import TwoAtOnce, count_vain
-from penstock.dataplane.llm.answer_reading import streams_events
+from penstock.dataplane.llm.answer_reading import streams_events, streams_lines
 from penstock.dataplane.pool.live_endpoint import MovableStream
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.plan import PoolPlan
@@ -99,6 +99,9 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
 
     def keeps(self, attempt: Attempt, head: ResponseHead) -> bool:
         """Whether an answer with that head is held until its first token."""
+        inspection = self._inspection
+        if inspection is not None and inspection.tells_lines():
+            return self._generates and streams_lines(head)
         return self._generates and streams_events(head)
 
     def hold(self, attempt: Attempt, handling: AnswerHandling) -> None:

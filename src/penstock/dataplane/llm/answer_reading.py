@@ -9,12 +9,14 @@ from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
 from penstock.wire.content_coding import BadCoding, ContentDecoder, OverBound, decoder_of
 from penstock.wire.http1 import BadMessage, ResponseHead
 from penstock.wire.kept_things import names_in
+from penstock.wire.ollama_lines import LineMeter
 from penstock.wire.sse import SseMeter
 from penstock.wire.usage import UsageHider
 from penstock.wire.usage_habit import HabitReader
 
 _JSON: Final = b"application/json"
 _EVENTS: Final = b"text/event-stream"
+_LINES: Final = b"application/x-ndjson"
 _MOST_DECODED_BYTES: Final = 1 << 62  # a stream is decoded as it passes, and not kept
 MAX_ANSWER_BYTES: Final = 1024 * 1024  # of an answer that is not streamed, to find its usage
 
@@ -203,6 +205,27 @@ def streams_events(head: ResponseHead) -> bool:
     if head.status != 200 or _coding(head):
         return False
     return _value(head, b"content-type").lower().startswith(_EVENTS)
+
+
+def streams_lines(head: ResponseHead) -> bool:
+    """Whether an answer comes in lines of JSON, and can be read so: Ollama's own."""
+    if head.status != 200 or _coding(head):
+        return False
+    return _value(head, b"content-type").lower().startswith(_LINES)
+
+
+def lines_reading_of(head: ResponseHead, chunked: bool, env: Env) -> AnswerReading | None:
+    """How to read an answer of Ollama's own along; None when it is of another kind."""
+    streamed = streams_lines(head)
+    if not streamed and (
+        head.status != 200
+        or _coding(head)
+        or not _value(head, b"content-type").lower().startswith(_JSON)
+    ):
+        return None
+    reading = AnswerReading(streamed, chunked, env)
+    reading.meter = LineMeter()
+    return reading
 
 
 class NameMeter(SseMeter):

@@ -31,7 +31,7 @@ from penstock.wire.kept_things import makes_things
 from penstock.wire.kv_transfers import may_have_transfers
 from penstock.wire.model_changes import changes_models
 from penstock.wire.model_name import boundary_of
-from penstock.wire.openai import OTHER, api_of
+from penstock.wire.openai import OLLAMA_CHAT, OTHER, api_of, ollama_api_of
 from penstock.wire.session_keys import session_hash
 from penstock.wire.target_path import decoded_path
 from penstock.wire.traceparent import TraceParent
@@ -39,6 +39,8 @@ from penstock.wire.upgrade import Upgrade
 
 _CHATS: Final = b"/chat/completions"
 _COMPLETIONS: Final = b"/completions"
+_GENERATIONS: Final = b"/api/generate"
+_OLLAMA_CHATS: Final = b"/api/chat"
 _SECONDS: Final = re.compile(rb"[0-9]{1,5}(?:\.[0-9]{1,6})?")
 # Whose host stands in Host.
 _AUTO: Final = 0  # the endpoint's where it serves several, else the client's
@@ -97,6 +99,8 @@ class PoolPlan:
         if pool.learning is not None:
             path = decoded_path(request.path.encode("latin-1"))
             self.api = api_of(path)
+            if self.api == OTHER and pool.spec.resume is not None:
+                self.api = ollama_api_of(path)
             self.family = family_of(path, head.value(b"anthropic-version") is not None)
             self.changes_models = pool.spec.asks_again and changes_models(head.method, path)
             self.asks_all = len(pool.members) > 1 and asks_all(head.method, target)
@@ -182,12 +186,15 @@ class PoolPlan:
                 self.unread = f"the body has over {pool.prompt_bytes} bytes"
                 self.skims = apart and not coding
 
-    def forwarded_to_completions(self, endpoint: LiveEndpoint) -> ForwardedHead:
-        """The head for an endpoint that is to go on with a chat as a text completion."""
+    def forwarded_through(self, endpoint: LiveEndpoint, api: int) -> ForwardedHead:
+        """The head for an endpoint that is to go on with an answer by another API: with a chat as a
+        text completion, or with a generation of Ollama's as a chat."""
         named = self._named
         by_endpoint = named == _ENDPOINTS or (named == _AUTO and endpoint.has_virtual_hosts)
         host = endpoint.host_header if by_endpoint else self._host()
-        target = self._target.replace(_CHATS, _COMPLETIONS, 1)
+        chats = api == OLLAMA_CHAT
+        own, other = (_GENERATIONS, _OLLAMA_CHATS) if chats else (_CHATS, _COMPLETIONS)
+        target = self._target.replace(own, other, 1)
         return self._build(endpoint, host, True, target)
 
     def take_out(self, edits: list[Edit]) -> None:

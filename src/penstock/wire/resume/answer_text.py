@@ -1,4 +1,5 @@
-"""What was answered so far, read of the events of a stream as they pass.
+"""What was answered so far, read of the events of a stream as they pass: of OpenAI's chat and text
+completions and of Anthropic's messages. Other APIs have a file each.
 
 Events of one stream are alike but for the text: once one was read, the others that begin and end
 with the same bytes, and have no quote in between, are known to be that text alone.
@@ -31,7 +32,7 @@ _NAMES: Final = ("id", "created", "model", "system_fingerprint", "service_tier")
 
 
 class AnswerText:
-    """Of one choice of OpenAI's chat or text completions, or of Anthropic's messages.
+    """Of one choice.
 
     ``problem`` says why the answer cannot be gone on with from here; "" while it can.
     """
@@ -61,7 +62,7 @@ class AnswerText:
         if prefix and data.startswith(prefix) and data.endswith(self.suffix):
             text = data[len(prefix) : len(data) - len(self.suffix)]
             if text and b'"' not in text and text[-1] != _BACKSLASH:
-                # ``_add``, without the call.
+                # ``add``, without the call.
                 self.tokens += 1
                 self.size += len(text)
                 self._pieces.append(text)
@@ -89,7 +90,8 @@ class AnswerText:
             self._pieces = [b"".join(pieces)]
         return self._pieces[0] if self._pieces else b""
 
-    def _add(self, text: bytes) -> None:
+    def add(self, text: bytes) -> None:
+        """A piece of it, as JSON has it."""
         if not text:
             return
         self.tokens += 1
@@ -109,7 +111,7 @@ class AnswerText:
                 self.problem = self.problem or "an event is not understood"
             return
         if bytes(told.get("error", _NOTHING)) not in _EMPTY:
-            self.failure = self.failure or _shown(told["error"])
+            self.failure = self.failure or shown(told["error"])
             return
         if self._api == ANTHROPIC:
             self._read_message(event, told)
@@ -140,7 +142,7 @@ class AnswerText:
             if not text.startswith(b'"'):
                 self.problem = "it is no text: a tool is called, or reasoning told"
                 return
-            self._add(text[1:-1])
+            self.add(text[1:-1])
             if len(text) > 2:
                 self._learn_form(event, text)
         elif kind == b"content_block_stop":
@@ -164,7 +166,7 @@ class AnswerText:
                     self.problem = _PROBLEMS.get(name, f"it brings `{name[:32]}`")
         text = bytes(brought.get("content" if self._api == CHAT else "text", _NOTHING))
         if text.startswith(b'"'):
-            self._add(text[1:-1])
+            self.add(text[1:-1])
             if not finished and len(text) > 2 and not self.told_usage:
                 self._learn_form(event, text)
         elif text not in _EMPTY:
@@ -190,7 +192,7 @@ def _objects_of(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]]:
         return []
 
 
-def _shown(raw: msgspec.Raw) -> str:
+def shown(raw: msgspec.Raw) -> str:
     """An error in a sentence."""
     told = fields_of(bytes(raw)).get("message", raw)
     try:

@@ -49,6 +49,32 @@ class EventSplitter:
         self._tail = b""
         return rest
 
+    def split(self, data: bytes) -> list[bytes]:
+        """Whole events, one by one."""
+        return split_events(data)
+
+
+class LineSplitter(EventSplitter):
+    """The same of lines of JSON."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The whole lines that the next bytes complete."""
+        if self.overlong:
+            return data
+        if self._tail:
+            data = self._tail + data
+            self._tail = b""
+        end = data.rfind(b"\n") + 1
+        if len(data) - end > _LONGEST_BYTES:
+            self.overlong = True
+            return data
+        self._tail = data[end:]
+        return data[:end]
+
+    def split(self, data: bytes) -> list[bytes]:
+        """Whole lines, one by one."""
+        return data.splitlines(keepends=True)
+
 
 def split_events(data: bytes) -> list[bytes]:
     """One by one, each with the line ends behind it."""

@@ -26,7 +26,7 @@ _GRAMMARS: Final = (
     "regex",
     "ebnf",
 )
-_LIMITS: Final = ("max_tokens", "max_completion_tokens", "n_predict")
+_LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict")
 _LEAST: Final = ("min_tokens",)
 # What text completions do not know.
 _OF_CHATS: Final = frozenset(
@@ -47,6 +47,7 @@ _OF_CHATS: Final = frozenset(
         "metadata",
     )
 )
+GRAMMAR: Final = "a grammar or schema is followed, whose state would be lost"
 _FORMATS: Final = ("json_object", "json_schema", "structural_tag", "grammar")
 
 
@@ -55,11 +56,9 @@ class Resumption:
 
     def __init__(self, api: int, body: bytes) -> None:
         self.problem: str = ""
+        self.rest_api: int = api  # through which it is asked for by text
         self._api: int = api
         self._asked: dict[str, Any] = {}
-        if api not in (CHAT, COMPLETION, ANTHROPIC):
-            self.problem = "no way is known to go on with answers of this API"
-            return
         try:
             asked = bodies.anything.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -73,10 +72,10 @@ class Resumption:
 
     def _why_not(self, asked: dict[str, Any]) -> str:
         if any([asked.get(name) is not None for name in _GRAMMARS]):
-            return "a grammar or schema is followed, whose state would be lost"
+            return GRAMMAR
         form = asked.get("response_format")
         if isinstance(form, dict) and form.get("type") in _FORMATS:
-            return "a grammar or schema is followed, whose state would be lost"
+            return GRAMMAR
         if asked.get("n") not in (None, 1) or asked.get("best_of") not in (None, 1):
             return "several answers are asked for"
         if asked.get("logprobs") not in (None, False) or asked.get("prompt_logprobs") is not None:
@@ -86,6 +85,12 @@ class Resumption:
         options = asked.get("stream_options")
         if isinstance(options, dict) and options.get("continuous_usage_stats"):
             return "usage is told in every event"
+        return self._why_not_here(asked)
+
+    def _why_not_here(self, asked: dict[str, Any]) -> str:
+        """The same, of what this API alone knows."""
+        if self._api not in (CHAT, COMPLETION, ANTHROPIC):
+            return "no way is known to go on with answers of this API"
         if self._api == COMPLETION:
             if asked.get("echo"):
                 return "the prompt is told in the answer"
@@ -116,17 +121,28 @@ class Resumption:
         """The request for what follows ``text``, of so many tokens; b"" where there is no room left
         for any: then ``problem`` says so."""
         asked = dict(self._asked)
+        if not self.lessen(asked, tokens):
+            return b""
+        self._append(asked, text)
+        return self.encoded(asked)
+
+    def lessen(self, asked: dict[str, Any], tokens: int) -> bool:
+        """Ask for so many tokens less; False where none are left."""
         for name in _LIMITS:
             limit = asked.get(name)
             if isinstance(limit, (int, float)) and not isinstance(limit, bool) and limit > 0:
                 if int(limit) <= tokens:
                     self.problem = "as many tokens came as were asked for"
-                    return b""
+                    return False
                 asked[name] = int(limit) - tokens
         for name in _LEAST:
             least = asked.get(name)
             if isinstance(least, (int, float)) and not isinstance(least, bool):
                 asked[name] = max(int(least) - tokens, 0)
+        return True
+
+    def _append(self, asked: dict[str, Any], text: str) -> None:
+        """Ask for what follows that text."""
         if self._api == COMPLETION:
             asked["prompt"] = asked["prompt"] + text
         else:
@@ -141,6 +157,9 @@ class Resumption:
             if self._api == CHAT:
                 asked["continue_final_message"] = True
                 asked["add_generation_prompt"] = False
+
+    def encoded(self, asked: dict[str, Any]) -> bytes:
+        """As JSON; b"" where it has none, and ``problem`` says so."""
         try:
             return msgspec.json.encode(asked)
         except (TypeError, ValueError, UnicodeEncodeError):
@@ -191,7 +210,7 @@ class Resumption:
     def half_stop(self, text: str) -> bool:
         """Whether the text ends with the beginning of something that is to stop it, of which the
         engine may have held back more."""
-        stops = self._asked.get("stop_sequences" if self._api == ANTHROPIC else "stop")
+        stops = self._stops()
         if isinstance(stops, str):
             stops = [stops]
         if not isinstance(stops, list):
@@ -203,3 +222,7 @@ class Resumption:
                 if text.endswith(stop[:size]):
                     return True
         return False
+
+    def _stops(self) -> Any:
+        """Texts that are to stop it."""
+        return self._asked.get("stop_sequences" if self._api == ANTHROPIC else "stop")

@@ -5,8 +5,11 @@ from typing import Any
 
 from penstock.fleet.engine.api.anthropic import MessagesApi
 from penstock.fleet.engine.api.base import Answer, Api, Identity, Usage
+from penstock.fleet.engine.api.ollama import ChatApi as OllamaChatApi
+from penstock.fleet.engine.api.ollama import GenerateApi
 from penstock.fleet.engine.api.openai import ChatApi, CompletionApi
-from penstock.fleet.engine.frame import TOKEN_ID_BYTES
+from penstock.fleet.engine.api.responses import ResponsesApi
+from penstock.fleet.engine.frame import NUMBER_BYTES, TOKEN_ID_BYTES
 from penstock.fleet.engine.intake import Intake
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.engine.text import TOKEN_BYTES, token_ids
@@ -16,6 +19,9 @@ APIS: dict[str, Api] = {
     "/v1/chat/completions": ChatApi(True),
     "/v1/completions": CompletionApi(True),
     "/v1/messages": MessagesApi(),
+    "/v1/responses": ResponsesApi(),
+    "/api/chat": OllamaChatApi(),
+    "/api/generate": GenerateApi(),
 }
 
 
@@ -36,14 +42,21 @@ class PlayedEngine:
         generation = self._intake.generation(asked.prompt)
         text = generation.answer
         identity = Identity(f"{self._name}{len(self.asked):04d}", self._created, MODEL)
-        ended = "stop" if generation.stopped else "length"
+        tool = asked.tool()
+        ended = "tool" if tool else "stop" if generation.stopped else "length"
         ids = token_ids(generation.data[: generation.prompt_tokens * TOKEN_BYTES])
-        answer = Answer(text.decode(), ended, "", generation.prompt_tokens, ids)  # type: ignore[arg-type]
+        answer = Answer(text.decode(), ended, tool, generation.prompt_tokens, ids)  # type: ignore[arg-type]
         writer = asked.writer(identity, answer)
         before, after, after_last = writer.frame()
         tokens = [text[at : at + TOKEN_BYTES] for at in range(0, len(text), TOKEN_BYTES)]
         found = [_event(before, token, after) for token in tokens[:-1]]
         found.append(_event(before, tokens[-1], after_last))
+        if writer.first_number >= 0:
+            numbers = range(writer.first_number, writer.first_number + len(found))
+            found = [
+                each.replace(NUMBER_BYTES, b"%d" % number)
+                for each, number in zip(found, numbers, strict=True)
+            ]
         found[0] = writer.opening() + found[0]
         closing = writer.closing(Usage(generation.prompt_tokens, None, len(tokens)))
         return [*found, closing]

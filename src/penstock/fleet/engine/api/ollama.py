@@ -34,12 +34,14 @@ class _Request(msgspec.Struct, kw_only=True):
     options: _Options | None = None
 
     def chat(self, messages: list[ChatMessage], tools: list[Any] | None = None) -> ChatRequest:
+        """A last message of the assistant is left open, as its templates do."""
         limit = self.options.num_predict if self.options else None
         return ChatRequest(
             model=self.model.removesuffix(DEFAULT_TAG),
             max_tokens=None if limit is None or limit < 0 else limit,
             messages=messages,
             tools=tools,
+            continue_final_message=bool(messages) and messages[-1].role == "assistant",
         )
 
     def streams(self) -> bool:

@@ -32,6 +32,7 @@ class _Item(msgspec.Struct):
     name: str = ""
     arguments: str = ""
     output: Any = None
+    status: str = ""
 
 
 class _ResponsesRequest(msgspec.Struct):
@@ -151,8 +152,10 @@ class ResponsesApi(OpenAiApi):
         if asked.previous_response_id:
             missing = f"Response with id '{asked.previous_response_id}' not found."
             raise RequestRefusedError(missing, 404, "invalid_request_error")
-        items = asked.input if isinstance(asked.input, list) else [_Item(content=asked.input)]
+        given = asked.input if isinstance(asked.input, list) else [_Item(content=asked.input)]
+        items = given or [_Item(content="")]
         messages = [_message(item) for item in items]
+        is_open = items[-1].role == "assistant" and items[-1].status == "in_progress"
         if asked.instructions:
             messages.insert(0, ChatMessage("system", asked.instructions))
         prompt = ChatRequest(
@@ -161,6 +164,7 @@ class ResponsesApi(OpenAiApi):
             messages=messages,
             tools=[_function(tool) for tool in asked.tools or () if "name" in tool] or None,
             tool_choice=_chosen(asked.tool_choice),
+            continue_final_message=is_open,
         )
         return Asked(prompt, ResponsesWriter, bool(asked.stream))
 
