@@ -221,8 +221,8 @@ class Clearance(EntranceOwner, ModelsAwaiter, EntryOwner):
             head = pool_plan.forwarded(endpoint, False)
         else:
             legible = inspection.adapt(endpoint, attempt.ticket) or watched
-            if inspection.completes:
-                head = pool_plan.forwarded_to_completions(endpoint)
+            if inspection.goes_through != OTHER:
+                head = pool_plan.forwarded_through(endpoint, inspection.goes_through)
             else:
                 head = pool_plan.forwarded(endpoint, legible)
         entry = self.entry

@@ -252,16 +252,6 @@ class Exchange(
             if endpoint.slots is not None:
                 give_slot(pool_plan, attempt)
             head = pool_plan.forwarded(endpoint, False)
-        inspection = self.inspection
-        legible = False
-        if inspection is not None:
-            legible = inspection.adapt(endpoint, attempt.ticket) or self.steady is not None
-        elif endpoint.slots is not None and pool_plan.api != OTHER:
-            endpoint.give_slot(attempt.ticket)
-        body = self.body
-        complete = body.complete
-        if inspection is not None and inspection.goes_through != OTHER:
-            head = pool_plan.forwarded_through(endpoint, inspection.goes_through)
         else:
             watched = self.passage is not None and self.passage.steady is not None
             head = clearance.forwarded(pool_plan, attempt, watched=watched)
