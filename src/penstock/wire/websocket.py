@@ -29,7 +29,7 @@ _SECOND: Final = 1
 _LENGTH: Final = 2
 
 # Never sent in a close: reserved to tell that there was no code, no close, or no TLS (7.4.1).
-_NEVER_SENT: Final = (1004, 1005, 1006, 1015)
+NEVER_SENT: Final = (1004, 1005, 1006, 1015)
 
 
 class FrameFollower:
@@ -158,7 +158,7 @@ def close_frame(code: int, reason: str = "", mask: bytes = b"") -> bytes:
     b"". Raises ValueError for a code that must not be sent (7.4), a reason over 123 bytes of UTF-8,
     and a mask of another size.
     """
-    if not 1000 <= code <= 4999 or code in _NEVER_SENT:
+    if not 1000 <= code <= 4999 or code in NEVER_SENT:
         raise ValueError(f"a WebSocket is not closed with code {code}")
     said = reason.encode("utf-8")
     if len(said) > MAX_REASON_BYTES:
