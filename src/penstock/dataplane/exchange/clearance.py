@@ -7,6 +7,7 @@ Made only where any of this is asked, by an exchange and by a pick for a gateway
 from mypy_extensions import trait
 
 from penstock.dataplane.context import Context
+from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.body import RequestBody
@@ -16,6 +17,7 @@ from penstock.dataplane.exchange.entry import Entry, EntryOwner
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
 from penstock.dataplane.exchange.outcome import Outcome
+from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.llm.learning import LlmLearning
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
@@ -33,28 +35,17 @@ class ClearanceOwner:
         """Whether its client left meanwhile."""
         raise NotImplementedError
 
-    def on_let_in(self) -> None:
-        """Whoever asks may, after it waited for that."""
-        raise NotImplementedError
-
-    def on_body_awaited(self) -> None:
-        """Its body is read before it goes on."""
-        raise NotImplementedError
-
     def on_waiting(self) -> None:
         """Somebody else is to tell whether it goes on, or with what: one of the others follows."""
         raise NotImplementedError
 
     def on_cleared(self) -> None:
-        """All is known, after it waited for that: it may ask for a place."""
+        """It goes on from where it waited: it may ask here, or ask for a place."""
         raise NotImplementedError
 
-    def on_kept_out(self, told: Answer) -> None:
-        """It may not go on, and its client is told so."""
-        raise NotImplementedError
-
-    def on_listed(self, body: bytes) -> None:
-        """All that it asked for is the list of models that its key is good for."""
+    def give(self, answer: Answer, ended: str) -> None:
+        """Its client gets that, and it goes no further. ``ended``: how, in one word, for the
+        log."""
         raise NotImplementedError
 
     def on_crash(self) -> None:
@@ -77,12 +68,15 @@ class Clearance(EntranceOwner, ModelsAwaiter, EntryOwner):
         self,
         context: Context,
         owner: ClearanceOwner,
+        front: Front | None,
         head: RequestHead,
         plan: Plan,
         request_id: bytes,
     ) -> None:
+        """``front``: its client's; None where somebody else speaks with it."""
         self._context: Context = context
         self._owner: ClearanceOwner = owner
+        self._front: Front | None = front
         self._head: RequestHead = head
         self._plan: Plan = plan
         self._request_id: bytes = request_id
@@ -100,30 +94,33 @@ class Clearance(EntranceOwner, ModelsAwaiter, EntryOwner):
             self._owner.on_waiting()
         return False
 
-    def knows_key(self) -> bool:
+    def knows_key(self, pool_plan: PoolPlan) -> bool:
         """Likewise by its key alone."""
+        self._pool_plan = pool_plan
         entry = Entry(self._context, self._plan, self._request_id)
         self.entry = entry
         access = self._plan.access
         refusal = entry.enter(access) if access is not None else None
         if refusal is not None:
-            self._owner.on_kept_out(refusal)
+            self.on_kept_out(refusal)
         return refusal is None
 
     def on_let_in(self) -> None:
         self._entrance = None
-        self._owner.on_let_in()
+        self._owner.on_cleared()
 
     def on_kept_out(self, told: Answer) -> None:
         self._entrance = None
-        self._owner.on_kept_out(told)
+        own = OwnAnswers(self._head, self._plan, self._pool_plan, self._request_id)
+        self._owner.give(own.as_page(told), "refused")
 
     def on_listed(self, body: bytes) -> None:
         self._entrance = None
-        self._owner.on_listed(body)
+        self._owner.give(answers.json_answer(200, body), "fixed")
 
     def name_caller(self, pool_plan: PoolPlan) -> None:
         """Have the request to that pool tell who asks."""
+        self._pool_plan = pool_plan
         if self.entry is not None:
             self.entry.name_caller(pool_plan)
 
@@ -152,7 +149,8 @@ class Clearance(EntranceOwner, ModelsAwaiter, EntryOwner):
             found = inspection.read_whole(body.kept())
         elif found == READ_ON:
             self.awaits_body = True
-            self._owner.on_body_awaited()
+            if self._front is not None and self._head.expects_continue:
+                self._front.send_continue()
             came = body.kept()
             if came:
                 found = inspection.read(came, False)
@@ -181,7 +179,7 @@ class Clearance(EntranceOwner, ModelsAwaiter, EntryOwner):
             self._dispatch.request = inspection.request
             return True
         if found == REFUSE and inspection.refusal is not None:
-            self._owner.on_kept_out(inspection.refusal)
+            self.on_kept_out(inspection.refusal)
         else:
             self._owner.on_waiting()
         return False

@@ -15,11 +15,10 @@ import sys
 from typing import Final
 
 from penstock.core.policy.support.own import own_failure
-from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE, GARBAGE, TIMEOUT
+from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE
 from penstock.dataplane.board.layout import P_CLIENT_GONE, P_CUT, W_FIXED, W_UNROUTED
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.stream import EndpointStream
-from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answer_handling import AnswerHandling
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
@@ -30,7 +29,6 @@ from penstock.dataplane.exchange.failover import Failover, may_be_sent_again
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
 from penstock.dataplane.exchange.inspection import Inspection
-from penstock.dataplane.exchange.log_line import log_line
 from penstock.dataplane.exchange.mirror import start_mirror
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
@@ -40,6 +38,7 @@ from penstock.dataplane.exchange.passage import Passage, PassageOwner
 from penstock.dataplane.exchange.relaying import ChangedProtocol, TunnelOwner
 from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt, split_of
 from penstock.dataplane.exchange.steady import is_watched
+from penstock.dataplane.exchange.telling import Told, tell_end
 from penstock.dataplane.exchange.tracing import RequestTrace
 from penstock.dataplane.exchange.turns import Turns
 from penstock.dataplane.io.connection import READ_BYTES
@@ -63,6 +62,7 @@ class Exchange(
     PassageOwner,
     CallOwner,
     SplitOwner,
+    Told,
 ):
     """From a parsed head to the settled ticket."""
 
@@ -122,7 +122,7 @@ class Exchange(
         pool.counters.changed = True
         if pool.maintenance is not None:
             self.why = "an operator set the pool aside (maintenance)"
-            self._give(self.own().maintenance(pool.maintenance), "refused")
+            self.give(self.own().maintenance(pool.maintenance), "refused")
             return
         dispatch = Dispatch(self.context, self, pool, pool_plan.request, self.request_id)
         self.dispatch = dispatch
@@ -134,29 +134,18 @@ class Exchange(
             dispatch.expire_by(self.began + plan.grpc_timeout_s)
         if plan.mirror is not None and env.random() < plan.mirror_share:
             body.copy_to(start_mirror(self.context, plan.mirror, self.head, self.request_id))
-        if pool_plan.may_tell_more:
-            clearance = self._made_clearance()
-            if not clearance.begin(dispatch, pool_plan, pool.learning, body):
-                return
+        if pool_plan.may_tell_more and not self._made_clearance().begin(
+            dispatch, pool_plan, pool.learning, body
+        ):
+            return
         if self.clearance is None or self.clearance.reserves(dispatch, pool_plan):
             self._ask_for_place(dispatch, pool_plan)
 
-    def on_let_in(self) -> None:
-        self._begin()
-
-    def on_body_awaited(self) -> None:
-        if self.head.expects_continue:
-            self.front.send_continue()
-
     def on_cleared(self) -> None:
-        if self.dispatch is not None and self.pool_plan is not None:
+        if self.pool_plan is None:
+            self._begin()
+        elif self.dispatch is not None:
             self._ask_for_place(self.dispatch, self.pool_plan)
-
-    def on_kept_out(self, told: Answer) -> None:
-        self._give(self.own().as_page(told), "refused")
-
-    def on_listed(self, body: bytes) -> None:
-        self._give(answers.json_answer(200, body), "fixed")
 
     def has_ended(self) -> bool:
         return self.ended != ""
@@ -166,41 +155,41 @@ class Exchange(
     def _ask_for_place(self, dispatch: Dispatch, pool_plan: PoolPlan) -> None:
         """Where those are bounded, no earlier than its body would fill it."""
         if pool_plan.asks_all:
-            Gathering(self, pool_plan, self.request_id).begin(self.context.env)
+            Gathering(self, pool_plan, self.clearance, self.request_id).begin(self.context.env)
             return
         if dispatch.pool.watches or self.plan.is_grpc:
             self._watch(dispatch, pool_plan)
-        if self.body.complete or not self._awaits_body(dispatch):
+        # Of one whose length is not told, nobody knows whether the client waits for an answer
+        # before it sends the rest.
+        most = min(self.head.content_length, dispatch.pool.request_buffer)
+        if self.body.complete or self.body.size >= most:
             dispatch.begin()
             return
-        self._made_turns().buffering = True
+        self._made_turns().buffers_to = most
         if self.head.expects_continue:
             self.front.send_continue()
         self._take_turns()  # the body was held back if its limits had to be asked for
 
-    def _awaits_body(self, dispatch: Dispatch) -> bool:
-        """Of one whose length is not told, nobody knows whether the client waits for an answer
-        before it sends the rest."""
-        return self.body.size < min(self.head.content_length, dispatch.pool.request_buffer)
-
     def _watch(self, dispatch: Dispatch, pool_plan: PoolPlan) -> None:
-        """Have its answer passed on with care, if it is one for that."""
+        """Have its attempts watched, if it is one for that, or read as a call's."""
         is_call = self.plan.is_grpc
-        watched = dispatch.pool.watches and is_watched(
-            dispatch.pool, pool_plan, self.body, self._inspection(), is_call=is_call
-        )
-        if self.passage is None and (watched or is_call):
-            self.passage = self._new_passage(dispatch, pool_plan, watched)
+        pool = dispatch.pool
+        if pool.watches and is_watched(
+            pool, pool_plan, self.body, self._inspection(), is_call=is_call
+        ):
+            self._made_passage().watch(self.body)
+        elif is_call:
+            self._made_passage()
 
     def on_waiting(self) -> None:
         if not self.ended:
             self._take_turns()
 
     def on_turned_away(self, why: str, retry_after_s: int) -> None:
-        self._refuse(503, why, retry_after_s, "overloaded")
+        self.refuse(503, why, "", retry_after_s, "overloaded")
 
     def on_no_endpoint(self, why: str, retry_after_s: int) -> None:
-        self._refuse(503, why, retry_after_s)
+        self.refuse(503, why, "", retry_after_s)
 
     # --- send -------------------------------------------------------------------------------
 
@@ -295,9 +284,9 @@ class Exchange(
             return
         dispatch = self.dispatch
         turns = self._made_turns()
-        if turns.buffering and dispatch is not None:
-            if not self._awaits_body(dispatch):
-                turns.buffering = False
+        if turns.buffers_to > 0 and dispatch is not None:
+            if body.size >= turns.buffers_to:
+                turns.buffers_to = 0
                 dispatch.begin()
             return
         attempt = dispatch.attempt if dispatch is not None else None
@@ -343,15 +332,11 @@ class Exchange(
 
     def frame_attempt(self, attempt: Attempt, head: ResponseHead) -> bool:
         pool_plan = self.pool_plan
-        dispatch = self.dispatch
-        if pool_plan is None or dispatch is None:
+        if pool_plan is None or self.dispatch is None:
             return False  # nobody wants it any more
-        passage = self.passage
-        if passage is None:
-            if pool_plan.passes_answers and head.status < 400:
-                return self.front.frame(head, False)
-            passage = self.passage = self._new_passage(dispatch, pool_plan, False)
-        return passage.frame(attempt, head)
+        if self.passage is None and pool_plan.passes_answers and head.status < 400:
+            return self.front.frame(head, False)
+        return self._made_passage().frame(attempt, head)
 
     def on_attempt_answered(
         self, attempt: Attempt, head: ResponseHead, body: bytes, complete: bool
@@ -361,7 +346,7 @@ class Exchange(
             self.passage.on_head(attempt, head, body, complete)
             return
         attempt.ticket.first_byte(self.context.env.now)
-        self.respond(attempt, head, None, body, complete, "")
+        self.respond(attempt, head, None, body, complete)
 
     def respond(
         self,
@@ -370,7 +355,6 @@ class Exchange(
         handling: AnswerHandling | None,
         body: bytes,
         complete: bool,
-        broken: str,
     ) -> None:
         pool_plan = self.pool_plan
         assert pool_plan is not None
@@ -401,9 +385,7 @@ class Exchange(
         self._forget_body()
         if self.body.room:
             self.body.give_room_back(self.context)
-        if broken:
-            self.break_off(attempt, GARBAGE, broken)
-        elif not taken:
+        if not taken:
             self._await_client()
 
     def on_attempt_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
@@ -439,12 +421,11 @@ class Exchange(
     ) -> bool:
         return self.passage is not None and self.passage.repeats_call(attempt, head, trailers)
 
-    def on_replaced(self, handling: AnswerHandling) -> None:
+    def replace(self, handling: AnswerHandling, answer: Answer) -> None:
         self.why = handling.why
         if handling.counts:
             self.first_byte_at = self.context.env.now
-        if handling.answer is not None:
-            self._give(handling.answer, "refused" if handling.refuses else "done")
+        self.give(answer, "refused" if handling.refuses else "done")
 
     def on_taken_over(self) -> None:
         if self.turns is not None:
@@ -516,58 +497,31 @@ class Exchange(
         dispatch = self.dispatch
         inspection = self._inspection()
         if dispatch is not None and inspection is not None and self.body.complete:
-            self.split = split_of(self.context, self, dispatch, pool_plan, self.head, inspection)
+            self.split = split_of(
+                self.context, self, dispatch, pool_plan, self.head, inspection, self.passage
+            )
         return self.split
 
     def needs_prompt(self) -> bool:
         return self.status == 0 and not self.ended
 
-    def on_prompt_lost(self, attempt: Attempt) -> None:
-        if self.passage is not None:
-            self.passage.forget(attempt)
-
     def on_prompt_failed(self, why: str) -> None:
         if self.needs_prompt():
             self._give_up(ABANDONED)
-            self.why = why
-            self._refuse(503, "no endpoint computes the prompt")
+            self.refuse(503, "no endpoint computes the prompt", why)
 
     # --- failures ---------------------------------------------------------------------------
 
     def on_attempt_failed(
         self, attempt: Attempt, stream: EndpointStream | None, outcome: int, reason: str
     ) -> None:
-        dispatch = self.dispatch
-        pool_plan = self.pool_plan
-        assert dispatch is not None
-        assert pool_plan is not None
-        passage = self.passage
-        if passage is not None and passage.survives(attempt, outcome):
-            return
-        if self.status or outcome == ABANDONED:
-            attempt.settle(outcome, self.context.env.now)
-            self._refuse(503, passage.why_cut(reason) if passage is not None else reason)
-            return
-        held = passage is not None and passage.forget(attempt)
-        failover = Failover(dispatch, pool_plan, self.body, self._inspection())
-        if failover.goes_on(attempt, stream, outcome, self.head.method, held):
-            return
-        # The log has endpoint and reason; addresses and certificates are no client's business.
-        self.why = f"endpoint {attempt.endpoint.name}: {reason}"
-        if outcome == TIMEOUT or (stream is not None and stream.ran_out_of_time()):
-            self._refuse(504, "the endpoint did not answer in time")
-        else:
-            self._refuse(502, "the endpoint failed before it answered")
+        self._made_passage().on_failed(attempt, stream, outcome, reason)
 
     def on_attempt_unable(self, attempt: Attempt, reason: str) -> None:
         """No other is asked: endpoints of one pool can do the same, as they are configured."""
         attempt.settle(ABANDONED, self.context.env.now)
-        self.why = f"endpoint {attempt.endpoint.name}: {reason}"
-        self._refuse(501, "the endpoint cannot do what the request asks for")
-
-    def break_off(self, attempt: Attempt, outcome: int, reason: str) -> None:
-        attempt.give_up()
-        self.on_attempt_failed(attempt, None, outcome, reason)
+        why = f"endpoint {attempt.endpoint.name}: {reason}"
+        self.refuse(501, "the endpoint cannot do what the request asks for", why)
 
     # --- answers of our own -----------------------------------------------------------------
 
@@ -583,7 +537,7 @@ class Exchange(
         if not plan.service:
             refused = plan.message != ""
             counters.bump(W_UNROUTED if refused else W_FIXED)
-            self._give(self.own().without_endpoint(), "refused" if refused else "fixed")
+            self.give(self.own().without_endpoint(), "refused" if refused else "fixed")
             return
         call = self.own_call = call_of(self.context, self, self.front, plan, self.head)
         opening = call.opening()
@@ -593,36 +547,29 @@ class Exchange(
             self.front.answer(opening, self.request_id, self.own().edits())
         call.take(self.body.kept(), self.body.complete)
 
-    def on_call_answered(self, answer: Answer) -> None:
-        self.context.counters.bump(W_FIXED)
-        self._give(answer, "fixed")
-
     def on_call_over(self) -> None:
         self._note_end(self.context.env.now, "fixed")
         self.front.finish()
 
-    def on_gathered(self, status: int, body: bytes) -> None:
-        if not body:
-            self._refuse(502, "no endpoint answered")
-            return
-        if self.clearance is not None and status == 200:
-            body = self.clearance.shown(body)
-        self._give(answers.json_answer(status, body), "done")
-
-    def _refuse(self, status: int, message: str, retry_after_s: int = 1, kind: str = "") -> None:
-        """An error of our own; the message is the log's reason too, unless there is one."""
-        if self.status:  # nobody goes on with an answer that was cut
-            self.why = message
+    def refuse(
+        self, status: int, message: str, why: str = "", retry_after_s: int = 1, kind: str = ""
+    ) -> None:
+        """An error of our own, or the end of an answer that was begun. ``why``: for the log, which
+        has the message else."""
+        if self.status:
+            self.why = why or message
             if self.pool_plan is not None:
                 self.pool_plan.pool.counters.bump(P_CUT)
             self._end(self.context.env.now, "cut")
             self.front.cut(False)
-        elif self.plan.listed and not self.plan.listed_to_keys and status >= 500:
-            self._give(self.own().model_list(), "done")
+            return
+        self.why = why or self.why
+        if self.plan.listed and not self.plan.listed_to_keys and status >= 500:
+            self.give(self.own().model_list(), "done")
         else:
-            self._give(self.own().refusal(status, message, retry_after_s, kind), "refused")
+            self.give(self.own().refusal(status, message, retry_after_s, kind), "refused")
 
-    def _give(self, answer: Answer, ended: str) -> None:
+    def give(self, answer: Answer, ended: str) -> None:
         """Answer with a response of our own, and be done."""
         own = self.own()
         answer = own.kept_protocol(answer)
@@ -669,12 +616,13 @@ class Exchange(
         finally:
             if self.status == 0:
                 self.front.close_after()
-                own = own_failure(sys.exc_info()[1])
-                if own:
-                    self.why = own  # for the log; no client's business
-                    self._refuse(500, "the policy of the pool failed; see the standard error")
-                else:
-                    self._refuse(500, "internal error; see the balancer's standard error")
+                own = own_failure(sys.exc_info()[1])  # for the log; no client's business
+                what = (
+                    "the policy of the pool failed; see the"
+                    if own
+                    else "internal error; see the balancer's"
+                )
+                self.refuse(500, f"{what} standard error", own)
             else:
                 self._end(self.context.env.now, "crashed")
                 self.front.cut(True)
@@ -721,8 +669,11 @@ class Exchange(
             self.body.end(self.context)
         if self.passage is not None:
             self.why = self.why or self.passage.failure()
-        if self.context.log.enabled or self.context.tracer is not None:
-            self._tell(now)
+        context = self.context
+        if context.log.enabled or context.tracer is not None:
+            has_line = self.own_call is None or self.own_call.has_line()
+            plan, began = self.plan, self.began
+            tell_end(self, context, plan, self.trace, self.status, ended, began, has_line=has_line)
         # They know this exchange: no cycle is left for the collector.
         if self.passage is not None:
             self.passage.end()
@@ -749,26 +700,7 @@ class Exchange(
             size += self.front.response_bytes()
         clearance.settle(sent, self.status, self._reading(), size)
 
-    def _tell(self, now: float) -> None:
-        """The log, and the trace, what became of it."""
-        log = self.context.log
-        tracer = self.context.tracer
-        logged = log.enabled and (self.own_call is None or self.own_call.has_line())
-        logged = logged and log.shape.wants(self.status, self.ended)
-        trace = self.trace
-        if tracer is not None and trace is None:
-            trace = RequestTrace(tracer, self.plan)
-        if trace is not None and not trace.wants(self.status, self.ended, now - self.began):
-            trace = None
-        if logged or trace is not None:
-            outcome = self._outcome()
-            if logged:
-                log.write(log_line(outcome, now, log.shape))
-            if trace is not None:
-                trace.tell(outcome, now, log.shape)
-
-    def _outcome(self) -> Outcome:
-        """What is told of it."""
+    def outcome(self) -> Outcome:
         outcome = Outcome(self.head, self.plan, self.request_id, self.began, self.ended)
         outcome.status = self.status
         outcome.response_bytes = self.front.response_bytes() if self.status else 0
@@ -796,8 +728,9 @@ class Exchange(
     def _made_clearance(self) -> Clearance:
         clearance = self.clearance
         if clearance is None:
-            clearance = Clearance(self.context, self, self.head, self.plan, self.request_id)
-            self.clearance = clearance
+            clearance = self.clearance = Clearance(
+                self.context, self, self.front, self.head, self.plan, self.request_id
+            )
         return clearance
 
     def _made_turns(self) -> Turns:
@@ -806,20 +739,25 @@ class Exchange(
             turns = self.turns = Turns(self.context.env, self.front, self.body)
         return turns
 
-    def _new_passage(self, dispatch: Dispatch, pool_plan: PoolPlan, watched: bool) -> Passage:
-        return Passage(
-            self.context,
-            self,
-            self.front,
-            self.head,
-            self.plan,
-            pool_plan,
-            dispatch,
-            self.body,
-            self.clearance,
-            self.began,
-            watched=watched,
-        )
+    def _made_passage(self) -> Passage:
+        passage = self.passage
+        if passage is None:
+            dispatch = self.dispatch
+            pool_plan = self.pool_plan
+            assert dispatch is not None
+            assert pool_plan is not None
+            passage = self.passage = Passage(
+                self,
+                self.front,
+                self.head,
+                self.plan,
+                pool_plan,
+                Failover(dispatch, pool_plan, self.body, self._inspection()),
+                self.clearance,
+                self.began,
+                begun=self.status != 0,
+            )
+        return passage
 
     def _inspection(self) -> Inspection | None:
         return self.clearance.inspection if self.clearance is not None else None

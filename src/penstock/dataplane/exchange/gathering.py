@@ -16,6 +16,8 @@ from penstock.dataplane.endpoint.connecting import connect
 from penstock.dataplane.endpoint.idle_connections import take_idle
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.stream import EndpointStream
+from penstock.dataplane.exchange.answers import Answer, json_answer
+from penstock.dataplane.exchange.clearance import Clearance
 from penstock.dataplane.io.loop import report_bug
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.route.plan import PoolPlan
@@ -35,16 +37,26 @@ class GatheringOwner:
         """Whether nobody waits for the answer any more."""
         raise NotImplementedError
 
-    def on_gathered(self, status: int, body: bytes) -> None:
-        """What all endpoints say together; an empty ``body`` when none answered."""
+    def give(self, answer: Answer, ended: str) -> None:
+        """What all endpoints say together. ``ended``: how, in one word, for the log."""
+        raise NotImplementedError
+
+    def refuse(
+        self, status: int, message: str, why: str = "", retry_after_s: int = 1, kind: str = ""
+    ) -> None:
+        """None answered."""
         raise NotImplementedError
 
 
 class Gathering:
     """One of them, until all have answered."""
 
-    def __init__(self, owner: GatheringOwner, plan: PoolPlan, request_id: bytes) -> None:
+    def __init__(
+        self, owner: GatheringOwner, plan: PoolPlan, clearance: Clearance | None, request_id: bytes
+    ) -> None:
+        """``clearance``: of who asks, which says what may be shown."""
         self._owner: GatheringOwner = owner
+        self._clearance: Clearance | None = clearance
         self._plan: PoolPlan = plan
         self._request_id: bytes = request_id
         self._left: int = 1  # one for itself, until all were asked
@@ -80,9 +92,13 @@ class Gathering:
             return
         if self._answered:
             told = msgspec.json.encode({"models": list(self._found.values())})
-            self._owner.on_gathered(200, told)
+            if self._clearance is not None:
+                told = self._clearance.shown(told)
+            self._owner.give(json_answer(200, told), "done")
+        elif self._error:
+            self._owner.give(json_answer(self._status, self._error), "done")
         else:
-            self._owner.on_gathered(self._status, self._error)
+            self._owner.refuse(502, "no endpoint answered")
 
 
 class _Inquiry(ResponseSink):

@@ -9,8 +9,8 @@ from penstock.dataplane.exchange.answers import Answer
 class CallOwner:
     """The exchange that it is."""
 
-    def on_call_answered(self, answer: Answer) -> None:
-        """That is all that is said to it."""
+    def give(self, answer: Answer, ended: str) -> None:
+        """That is all that is said to it. ``ended``: how, in one word, for the log."""
         raise NotImplementedError
 
     def on_call_over(self) -> None:

@@ -1,20 +1,21 @@
 """How an answer passes that may not simply: whether anything takes its place, what is done to its
-body, and who goes on where its attempt is too slow or breaks.
+body, and who goes on where its attempt is too slow, fails or breaks.
 
 An exchange has one if its attempts are watched (``steady.py``), if it is a gRPC call, or once an
-answer came that is an error or has to be changed or read.
+attempt failed, or was answered by what is an error or has to be changed or read.
 """
 
 from mypy_extensions import trait
 
-from penstock.core.ticket import DONE, GARBAGE
+from penstock.core.ticket import ABANDONED, DONE, GARBAGE, TIMEOUT
 from penstock.dataplane.context import Context
+from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.answer_handling import PASSED_ON, REPLACED, AnswerHandling
 from penstock.dataplane.exchange.answer_stages import AnswerStages
+from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.body import RequestBody
 from penstock.dataplane.exchange.clearance import Clearance
-from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.failover import Failover
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.grpc_call import GrpcCall
@@ -39,9 +40,8 @@ class PassageOwner:
         handling: AnswerHandling | None,
         body: bytes,
         complete: bool,
-        broken: str,
     ) -> None:
-        """The client gets this answer, from its head on. ``broken``: why it will not be whole."""
+        """The client gets this answer, from its head on."""
         raise NotImplementedError
 
     def send_on(self, attempt: Attempt, data: bytes, complete: bool) -> None:
@@ -52,16 +52,19 @@ class PassageOwner:
         """All of it was sent, whatever became of its attempt."""
         raise NotImplementedError
 
-    def on_replaced(self, handling: AnswerHandling) -> None:
-        """The client gets ``handling.answer`` in its place."""
+    def replace(self, handling: AnswerHandling, answer: Answer) -> None:
+        """The client gets that in its place."""
+        raise NotImplementedError
+
+    def refuse(
+        self, status: int, message: str, why: str = "", retry_after_s: int = 1, kind: str = ""
+    ) -> None:
+        """No whole answer comes: the client is told, or what it has is cut. ``why``: for the log,
+        which has endpoint and reason; addresses and certificates are no client's business."""
         raise NotImplementedError
 
     def on_taken_over(self) -> None:
         """It comes from another attempt from here on."""
-        raise NotImplementedError
-
-    def break_off(self, attempt: Attempt, outcome: int, reason: str) -> None:
-        """Give up an attempt that failed in its answer."""
         raise NotImplementedError
 
     def takes_none(self) -> bool:
@@ -80,39 +83,47 @@ class Passage(SteadyOwner):
     steady: SteadyAnswer | None = None  # where its attempts are watched
     _handling: AnswerHandling | None = None  # of the answer that came last, unless it passes so
     _stages: AnswerStages | None = None  # of the body that the client gets, if it needs any
-    _begun: bool = False  # the client has a head
 
     def __init__(
         self,
-        context: Context,
         owner: PassageOwner,
         front: Front,
         request: RequestHead,
         plan: Plan,
         pool_plan: PoolPlan,
-        dispatch: Dispatch,
-        body: RequestBody,
+        failover: Failover,
         clearance: Clearance | None,
         began: float,
         *,
-        watched: bool,
+        begun: bool,
     ) -> None:
-        self._context: Context = context
+        """``began``: the exchange; ``begun``: the client has a head already."""
+        dispatch = failover.dispatch
+        self._context: Context = dispatch.context
         self._owner: PassageOwner = owner
         self._front: Front = front
         self._request: RequestHead = request
         self._pool_plan: PoolPlan = pool_plan
+        self._failover: Failover = failover
         self._clearance: Clearance | None = clearance
-        self._began: float = began  # the exchange
+        self._began: float = began
+        self._begun: bool = begun
         self._own: OwnAnswers = OwnAnswers(request, plan, pool_plan, dispatch.request_id)
-        inspection = clearance.inspection if clearance is not None else None
-        self._failover: Failover = Failover(dispatch, pool_plan, body, inspection)
         if plan.is_grpc:
             self.call = GrpcCall(plan.grpc_kind)
-        if watched:
-            self.steady = SteadyAnswer(
-                context, self, front, body, dispatch, inspection, pool_plan.first_token_s
-            )
+
+    def watch(self, body: RequestBody) -> None:
+        """Have the attempts watched. Before the first one."""
+        failover = self._failover
+        self.steady = SteadyAnswer(
+            self._context,
+            self,
+            self._front,
+            body,
+            failover.dispatch,
+            failover.inspection,
+            self._pool_plan.first_token_s,
+        )
 
     # --- attempts ---------------------------------------------------------------------------
 
@@ -125,23 +136,35 @@ class Passage(SteadyOwner):
         """It failed; whether some of its answer was held, of which the client got nothing."""
         return self.steady is not None and self.steady.forget(attempt)
 
-    def survives(self, attempt: Attempt, outcome: int) -> bool:
-        """One failed. Whether that is none of the answer's business: another runs beside it, or
-        goes on from here. It is settled then."""
+    def on_failed(
+        self, attempt: Attempt, stream: EndpointStream | None, outcome: int, reason: str
+    ) -> None:
+        """One failed, as in ``AttemptOwner``: another goes on, or the client is told."""
         steady = self.steady
-        if steady is None:
-            return False
-        if steady.runs_beside(attempt):
+        owner = self._owner
+        if steady is not None and steady.runs_beside(attempt):
             steady.lose(attempt, outcome)
-            return True
-        return self._begun and steady.resume(attempt, outcome)
-
-    def why_cut(self, reason: str) -> str:
-        """Why the answer ends there, which nobody goes on with."""
-        steady = self.steady
-        if steady is None or not steady.why_cut:
-            return reason
-        return f"{reason}; nobody goes on with it: {steady.why_cut}"
+            return
+        if self._begun:
+            if steady is not None and steady.resume(attempt, outcome):
+                return
+            attempt.settle(outcome, self._context.env.now)
+            if steady is not None and steady.why_cut:
+                reason = f"{reason}; nobody goes on with it: {steady.why_cut}"
+            owner.refuse(502, "", reason)
+            return
+        if outcome == ABANDONED:
+            attempt.settle(outcome, self._context.env.now)
+            owner.refuse(503, reason, reason)
+            return
+        held = steady is not None and steady.forget(attempt)
+        if self._failover.goes_on(attempt, stream, outcome, self._request.method, held):
+            return
+        why = f"endpoint {attempt.endpoint.name}: {reason}"
+        if outcome == TIMEOUT or (stream is not None and stream.ran_out_of_time()):
+            owner.refuse(504, "the endpoint did not answer in time", why)
+        else:
+            owner.refuse(502, "the endpoint failed before it answered", why)
 
     # --- the head of an answer --------------------------------------------------------------
 
@@ -176,7 +199,7 @@ class Passage(SteadyOwner):
                 return
             if self._begun:  # another answer is under way, of which this is to be the rest
                 why = f"it answered {head.status} to the request for the rest of an answer"
-                self._owner.break_off(attempt, DONE, why)
+                self.break_off(attempt, DONE, why)
                 return
             if not steady.is_answer(attempt, head):
                 return
@@ -192,9 +215,9 @@ class Passage(SteadyOwner):
         self, handling: AnswerHandling, attempt: Attempt, body: bytes, complete: bool
     ) -> bool:
         verdict = handling.judge(self._began, body, complete)
-        if verdict == REPLACED:
+        if verdict == REPLACED and handling.answer is not None:
             attempt.drop()
-            self._owner.on_replaced(handling)
+            self._owner.replace(handling, handling.answer)
         return verdict == PASSED_ON
 
     def begin_answer(
@@ -218,7 +241,9 @@ class Passage(SteadyOwner):
         self._begun = True
         if handling is not None:
             self._stages = handling.stages
-        self._owner.respond(attempt, head, handling, body, complete and not broken, broken)
+        self._owner.respond(attempt, head, handling, body, complete and not broken)
+        if broken:
+            self.break_off(attempt, GARBAGE, broken)
 
     def repeats_call(self, attempt: Attempt, head: ResponseHead, trailers: list[Field]) -> bool:
         """Whether a gRPC call that ended without a message is made once more."""
@@ -242,7 +267,7 @@ class Passage(SteadyOwner):
         if stages is not None:
             data = stages.pass_on(data, complete, self._context.env.now)
             if stages.broken:
-                self._owner.break_off(attempt, GARBAGE, stages.broken)
+                self.break_off(attempt, GARBAGE, stages.broken)
                 return None
         return data if steady is None else self._follow(steady, attempt, data, complete)
 
@@ -264,7 +289,7 @@ class Passage(SteadyOwner):
             return data
         if data:
             self._front.send_body(data)
-        self._owner.break_off(attempt, GARBAGE, f"the answer tells an error: {failed}")
+        self.break_off(attempt, GARBAGE, f"the answer tells an error: {failed}")
         return None
 
     def note_trailers(self, attempt: Attempt, fields: list[Field]) -> None:
@@ -290,7 +315,8 @@ class Passage(SteadyOwner):
         self._owner.end_whole(attempt, outcome)
 
     def break_off(self, attempt: Attempt, outcome: int, reason: str) -> None:
-        self._owner.break_off(attempt, outcome, reason)
+        attempt.give_up()
+        self.on_failed(attempt, None, outcome, reason)
 
     def failover(self) -> Failover:
         return self._failover

@@ -25,7 +25,7 @@ class Turns:
 
     client_full: bool = False  # bytes wait for it to take them, or it has no room for any
     awaits_continue: bool = False  # its body, for the 100 of the endpoint
-    buffering: bool = False  # more of the body is not to be waited for in a place
+    buffers_to: int = 0  # how much of the body is there before a place is asked for
     read_bytes: int = READ_BYTES  # of the answer at a time
     _row: Turn | None = None  # that was applied last
 
@@ -54,7 +54,7 @@ class Turns:
         """Do what the row says of the state that there is now. ``reading``: its body tells which
         endpoint it goes to, and no more of it is there."""
         stream = attempt.stream if attempt is not None else None
-        phase = READING if reading or self.buffering else WAITING
+        phase = READING if reading or self.buffers_to else WAITING
         endpoint_full = False
         if attempt is not None and stream is not None:
             endpoint_full = stream.is_full()

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from penstock.dataplane.board.layout import W_FIXED
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.grpc_services.health import Health
@@ -36,7 +37,8 @@ class UnaryCall(OwnCall):
         end = self._end(data, complete)
         if end is not None:
             self.status = end.status
-            self._owner.on_call_answered(_answer_of(end))
+            self._context.counters.bump(W_FIXED)
+            self._owner.give(_answer_of(end), "fixed")
 
     def _end(self, data: bytes, complete: bool) -> CallEnd | None:
         """How it ends, once that is known."""

@@ -101,10 +101,10 @@ class Pick(AttemptOwner, ClearanceOwner):
         pool_plan = self.pool_plan
         pool = pool_plan.pool
         pool.counters.came()
-        clearance = Clearance(self.context, self, self.head, self.plan, self.request_id)
+        clearance = Clearance(self.context, self, None, self.head, self.plan, self.request_id)
         self.clearance = clearance
         if self.plan.access is not None or pool.limits:
-            if not clearance.knows_key():
+            if not clearance.knows_key(pool_plan):
                 return
             clearance.name_caller(pool_plan)
         if pool.maintenance is not None:
@@ -120,15 +120,6 @@ class Pick(AttemptOwner, ClearanceOwner):
             dispatch, pool_plan
         ):
             self._ask_for_place(dispatch)
-
-    def on_let_in(self) -> None:
-        """Keys alone are looked at, at once."""
-
-    def on_body_awaited(self) -> None:
-        pass
-
-    def on_listed(self, body: bytes) -> None:
-        pass
 
     def take_body(self, data: bytes, complete: bool) -> None:
         """More of the body, before an endpoint is chosen."""
@@ -150,8 +141,8 @@ class Pick(AttemptOwner, ClearanceOwner):
         if self.dispatch is not None:
             self._ask_for_place(self.dispatch)
 
-    def on_kept_out(self, told: Answer) -> None:
-        self._refuse(self.own().as_page(told))
+    def give(self, answer: Answer, ended: str) -> None:
+        self._refuse(answer)
 
     def _ask_for_place(self, dispatch: Dispatch) -> None:
         subset = self._subset

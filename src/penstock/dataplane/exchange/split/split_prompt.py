@@ -21,6 +21,7 @@ from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.outcome import Outcome
+from penstock.dataplane.exchange.passage import Passage
 from penstock.dataplane.exchange.split.prefill_leg import PrefillLeg, PrefillOwner
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
@@ -58,10 +59,6 @@ class SplitOwner:
         """Whether its answer has not begun."""
         raise NotImplementedError
 
-    def on_prompt_lost(self, attempt: Attempt) -> None:
-        """The attempt that began gets no prompt any more: it was given up, and is made anew."""
-        raise NotImplementedError
-
     def on_prompt_failed(self, why: str) -> None:
         """No endpoint computes it."""
         raise NotImplementedError
@@ -92,6 +89,7 @@ class SplitPrompt(PrefillOwner):
         plan: PoolPlan,
         head: RequestHead,
         inspection: Inspection,
+        passage: Passage | None,
     ) -> None:
         """``pool``: that computes prompts."""
         self._context: Context = context
@@ -102,6 +100,7 @@ class SplitPrompt(PrefillOwner):
         self._plan: PoolPlan = plan
         self._head: RequestHead = head
         self._inspection: Inspection = inspection
+        self._passage: Passage | None = passage  # of the answer
         self._connector: Connector = CONNECTORS[spec.connector]
 
     def holds(self, attempt: Attempt) -> bool:
@@ -234,7 +233,8 @@ class SplitPrompt(PrefillOwner):
             return
         attempt.give_up()
         attempt.settle(ABANDONED, self._context.env.now)
-        self._owner.on_prompt_lost(attempt)
+        if self._passage is not None:
+            self._passage.forget(attempt)
         dispatch.try_again_at(attempt.endpoint)
 
     def _go_on(self) -> None:
@@ -277,13 +277,14 @@ def split_of(
     plan: PoolPlan,
     head: RequestHead,
     inspection: Inspection,
+    passage: Passage | None,
 ) -> SplitPrompt | None:
     """The prompt of such a request, where its pool has another compute them."""
     computing = plan.pool.prefill_pool
     spec = plan.pool.spec.split
     if computing is None or spec is None:
         return None
-    return SplitPrompt(context, owner, dispatch, spec, computing, plan, head, inspection)
+    return SplitPrompt(context, owner, dispatch, spec, computing, plan, head, inspection, passage)
 
 
 def _of_one_token(request: Request) -> Request:
