@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.core.admission.gate import Gate, Waiter, needs_of
+from penstock.core.admission.gate import Gate, Waiter
+from penstock.core.admission.needs import needs_of
 from penstock.core.admission.refusals import DROPPED, FULL, LATE, SHED, Ending
 from penstock.core.admission.scheduler import QueueEntry, Scheduler
 from penstock.core.endpoint import Endpoint
@@ -74,8 +75,8 @@ class Site(Gate):
         assert isinstance(waiter, Caller)
         self.refused.append((waiter, reason))
 
-    def on_waited(self, seconds: float) -> None:
-        self.waits.append(seconds)
+    def on_waited(self, waiter: Waiter) -> None:
+        self.waits.append(waiter.queued_s)
 
     def on_queued(self) -> None:
         self.queued += 1

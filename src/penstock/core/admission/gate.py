@@ -5,9 +5,6 @@ requests ended. The owner of a gate (a worker's pool, or a simulated balancer) s
 endpoints that a request can use have room, and is told which requests go on and which do not.
 """
 
-from collections.abc import Sequence
-from typing import Final
-
 from mypy_extensions import mypyc_attr
 
 from penstock.core import snapshot
@@ -19,12 +16,8 @@ from penstock.core.admission.scheduler import QueueEntry, Scheduler
 from penstock.core.admission.shedding import SheddingChange
 from penstock.core.admission.tenant_shares import account_of
 from penstock.core.caller import ANYONE, Caller
-from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.pool.pool import NO_ROOM, NOBODY, ROOM
-
-# An endpoint that answers these has too much to do.
-_OVERLOADED: Final = frozenset((429, 503, 504))
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -46,15 +39,6 @@ class Waiter:
         self.queued_s: float = 0.0
         self.number: int = 0  # in the gate's queue; 0: it has not waited there
         self.told: bool = False  # its wait was told
-
-
-def needs_of(model: str, tried: Sequence[Endpoint] | None = None, bound_to: str = "") -> str:
-    """What a request can use, as its ``Waiter`` has it: a model, not those that were tried, or one
-    endpoint that it is bound to."""
-    if not tried and not bound_to:
-        return model
-    names = sorted([endpoint.name for endpoint in tried]) if tried else []
-    return "\0".join([model, bound_to, *names])
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -122,11 +106,8 @@ class Gate:
     def on_queued(self) -> None:
         """One more waits."""
 
-    def on_waited(self, seconds: float) -> None:
-        """One left the queue to go on."""
-
-    def on_turn(self, waiter: Waiter) -> None:
-        """The same, and who it was."""
+    def on_waited(self, waiter: Waiter) -> None:
+        """That one left the queue to go on."""
 
     def on_change(self) -> None:
         """The number of those who wait, or the limit, changed."""
@@ -225,8 +206,7 @@ class Gate:
         now = self.env.now
         limit = self.limit
         if limit is not None:
-            overloaded = ending.timed_out or (ending.came and not ending.whole)
-            overloaded = overloaded or (ending.came and ending.status in _OVERLOADED)
+            overloaded = ending.tells_overload()
             if ending.told and (ending.came or overloaded):
                 limit.release(ending.latency_s, now, overloaded)
             else:
@@ -344,8 +324,7 @@ class Gate:
         queue.served(waiter.needs, self.env.now)
         if self._refusals is not None:
             self._refusals.waited(waiter.queued_s)
-        self.on_waited(waiter.queued_s)
-        self.on_turn(waiter)
+        self.on_waited(waiter)
 
     def _may_go_on(self, waiter: Waiter) -> bool:
         """Whether one that comes goes on at once; one for which nobody is up does so without a

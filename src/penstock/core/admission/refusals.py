@@ -20,6 +20,9 @@ REASONS: Final = ("full", "late", "codel", "throttled", "shed")
 # An endpoint that answers these took no work (RFC 6585, 4; RFC 9110, 15.6.4).
 _NOT_ACCEPTED: Final = frozenset((429, 503))
 
+# An endpoint that answers these has too much to do.
+_OVERLOADED: Final = frozenset((429, 503, 504))
+
 
 class Ending:
     """How a request that was let in ended, as far as it tells of the endpoints."""
@@ -34,6 +37,12 @@ class Ending:
         self.status: int = status  # 0 without an answer
         # To the first byte: of a stream it tells of load, its length of what was asked for.
         self.latency_s: float = latency_s
+
+    def tells_overload(self) -> bool:
+        """Whether that is what endpoints do that have too much to do."""
+        if not self.came:
+            return self.timed_out
+        return self.timed_out or not self.whole or self.status in _OVERLOADED
 
 
 class Refusal:

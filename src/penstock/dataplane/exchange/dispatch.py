@@ -4,7 +4,7 @@ Every protocol's exchange has one. What is tried again, with whom and within whi
 ``core.attempts``; whether something may be sent twice is the exchange's to know.
 """
 
-from penstock.core.admission.gate import needs_of
+from penstock.core.admission.needs import needs_of
 from penstock.core.admission.priority import importance_of
 from penstock.core.admission.refusals import Ending
 from penstock.core.admission.tenant_shares import cost_of

@@ -224,10 +224,8 @@ class Admission(Gate, Flushable):
     def on_queued(self) -> None:
         self._counters.bump(P_QUEUED)
 
-    def on_waited(self, seconds: float) -> None:
-        self._counters.record(_QUEUE_PHASE, seconds)
-
-    def on_turn(self, waiter: Waiter) -> None:
+    def on_waited(self, waiter: Waiter) -> None:
+        self._counters.record(_QUEUE_PHASE, waiter.queued_s)
         self._sums.note(waiter.importance, waiter.caller.tenant, waiter.queued_s)
 
     def on_change(self) -> None:

@@ -4,7 +4,8 @@ from math import inf
 from random import Random
 from typing import Final
 
-from penstock.core.admission.gate import Gate, needs_of
+from penstock.core.admission.gate import Gate
+from penstock.core.admission.needs import needs_of
 from penstock.core.attempts import Attempts, Failure
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
