@@ -6,7 +6,8 @@ request id: so one built head serves every repetition of the same head on a conn
 
 from typing import Final
 
-from penstock.wire.http1 import Field, RequestHead, ResponseHead, hops_left
+from penstock.wire.http1 import Field, RequestHead, ResponseHead
+from penstock.wire.max_forwards import hops_left
 from penstock.wire.origin import Origin
 
 # An edit: "set", "add" or "remove"; the field's name as given and in lower case; its value.

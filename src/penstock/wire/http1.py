@@ -11,7 +11,6 @@ from typing import Final
 from penstock.wire.target_path import has_dot_segment, normal_path, other_readings
 
 MAX_CONTENT_LENGTH: Final = 2**63 - 1
-MAX_HOPS: Final = 2**31 - 1
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # Field values: no control characters but HTAB (RFC 9110, 5.5); obs-text passes.
@@ -157,19 +156,6 @@ class ResponseHead:
 def all_values(fields: list[Field], name: bytes) -> bytes:
     """All values of a field that is a list, as one, by its lower-case name; b"" without any."""
     return b", ".join([value for lower, _, value in fields if lower == name])
-
-
-def hops_left(head: RequestHead) -> int:
-    """What Max-Forwards allows: 0 for a request that ends here, -1 where it sets no bound.
-
-    It does for OPTIONS alone, TRACE being refused (RFC 9110, 7.6.2).
-    """
-    if head.method != b"OPTIONS":
-        return -1
-    value = head.value(b"max-forwards")
-    if value is None or not value.isdigit():
-        return -1
-    return min(int(value.lstrip(b"0")[:10] or b"0"), MAX_HOPS)
 
 
 def find_head_end(data: bytes, start: int) -> int:

@@ -33,7 +33,8 @@ from penstock.dataplane.route.upgrades import refuses_upgrade
 from penstock.wire.client_certificate import ClientCertificate, taken_out
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, request_id_of
 from penstock.wire.grpc import NOT_GRPC, grpc_kind, parse_timeout
-from penstock.wire.http1 import ALLOWED_METHODS, RequestHead, hops_left
+from penstock.wire.http1 import ALLOWED_METHODS, RequestHead
+from penstock.wire.max_forwards import hops_left
 from penstock.wire.networks import Networks
 from penstock.wire.origin import origin_of
 from penstock.wire.target_path import decoded_path, has_dot_segment
