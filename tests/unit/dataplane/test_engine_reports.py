@@ -25,7 +25,8 @@ from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
-from penstock.dataplane.pool.live_pool import LivePool, PoolSetup
+from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.pool.setup import PoolSetup
 from penstock.wire.engines.reading import Reading
 from penstock.wire.http1 import ResponseHead
 

@@ -18,7 +18,8 @@ from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.address_race import addresses_of
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
-from penstock.dataplane.pool.live_pool import LivePool, PoolSetup
+from penstock.dataplane.pool.live_pool import LivePool
+from penstock.dataplane.pool.setup import PoolSetup
 from penstock.dataplane.record.decision import MAX_CANDIDATES
 from penstock.dataplane.record.recorder import NEVER
 from tests.unit.config.policy import Keyed

@@ -9,6 +9,7 @@ from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.resuming import Resuming
 from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint, MovableStream
+from penstock.dataplane.pool.served_models import most_tokens
 
 
 class Continuation:
@@ -77,7 +78,7 @@ class Continuation:
         pool = dispatch.pool
         now = dispatch.context.env.now
         model = dispatch.request.model
-        rest = resuming.request_for_rest(pool.most_tokens(model))
+        rest = resuming.request_for_rest(most_tokens(pool.spec, model))
         if not rest:
             return False
         tried = [attempt.endpoint]

@@ -5,26 +5,20 @@ from math import ceil
 from typing import Final
 
 from penstock.core import snapshot
-from penstock.core.admission import limit_of
 from penstock.core.env import Env
 from penstock.core.hedge import HedgeRules
 from penstock.core.limits.rules import Rule, rules_of
-from penstock.core.measure.load_report import LoadReport
-from penstock.core.policy import create, policy_class
-from penstock.core.policy.base import Policy
 from penstock.core.pool.models import ModelNames
 from penstock.core.pool.pool import Pool
 from penstock.core.pool.sticky import StickyCookies
 from penstock.core.request import Request
-from penstock.core.retry import RetryBudget, RetryRules
+from penstock.core.retry import RetryBudget
 from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_WAITING
 from penstock.dataplane.board.memory import Board
 from penstock.dataplane.board.model_counters import ModelCounters
-from penstock.dataplane.endpoint.address_race import Address, addresses_of
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop, report_bug
-from penstock.dataplane.io.tls import ClientContexts, without_http2
 from penstock.dataplane.llm.learning import LlmLearning
 from penstock.dataplane.llm.sightings import SightingRing
 from penstock.dataplane.pool.admission import Admission, AdmissionOwner
@@ -33,55 +27,21 @@ from penstock.dataplane.pool.header_edits import cookie_attributes, edits_of
 from penstock.dataplane.pool.live_endpoint import EndpointOwner, LiveEndpoint
 from penstock.dataplane.pool.load_probing import LoadProber
 from penstock.dataplane.pool.model_waits import ModelWaits
+from penstock.dataplane.pool.orca import ASKED, HIDDEN, report_of
 from penstock.dataplane.pool.served_models import listed_models
 from penstock.dataplane.pool.server_ids import ServerIds
-from penstock.dataplane.record.recorder import Recorder, check_file
+from penstock.dataplane.pool.setup import PoolSetup
+from penstock.dataplane.record.recorder import Recorder
 from penstock.dataplane.record.request_log import json_text
 from penstock.wire.forwarding import Edit
 from penstock.wire.http1 import ResponseHead
 from penstock.wire.networks import Networks
-from penstock.wire.orca import FIELDS, FORMAT_FIELD, load_metrics
+from penstock.wire.orca import load_metrics
 
 # How old what other workers count of an endpoint's tokens may be, as of its requests.
 TOKENS_MAX_AGE_S: Final = 0.001
 MAX_NOTICES: Final = 100  # kept between two sweeps
 _KEYS: Final = frozenset(("authorization", "x-api-key", "api-key"))
-_ORCA_ASKED: Final[Edit] = ("set", b"Endpoint-Load-Metrics-Format", FORMAT_FIELD, b"TEXT")
-_ORCA_HIDDEN: Final[list[Edit]] = [("remove", field, field, b"") for field in FIELDS]
-
-
-class PoolSetup:
-    """What a snapshot says about a pool, made ready to be taken over without fail."""
-
-    def __init__(
-        self, spec: snapshot.Pool, workers: int, contexts: ClientContexts | None = None
-    ) -> None:
-        """Raises OSError, ssl.SSLError or ValueError when the settings cannot be used."""
-        self.spec: snapshot.Pool = spec
-        self.names = ModelNames(
-            dict(spec.models.aliases), dict(spec.models.fallbacks), spec.models.default
-        )
-        self.policy: Policy = create(spec.policy.name, dict(spec.policy.options))
-        check_file(spec.decisions.file)
-        limit_of(spec.admission)
-        keys = [self.policy.key] + [policy_class(choice.name).key for choice in spec.shadow]
-        self.key: str = next(filter(None, keys), "")
-        uses_tls = any([endpoint.tls for endpoint in spec.endpoints])
-        self.tls: ssl.SSLContext | None = None
-        self.tls_over_http1: ssl.SSLContext | None = None  # where endpoints choose what is spoken
-        if uses_tls:
-            made = contexts if contexts is not None else ClientContexts()
-            self.tls = made.of(spec.tls, spec.tls_generation)
-            if spec.tls.http2 == "auto":
-                settings = without_http2(spec.tls)
-                self.tls_over_http1 = made.of(settings, spec.tls_generation)
-        self.addresses: list[list[Address]] = [addresses_of(each) for each in spec.endpoints]
-        self.rules: RetryRules = RetryRules(spec.retry)
-        self.budget_min_per_s: float = spec.retry.budget_min_per_s / workers
-        self.sticky: StickyCookies | None = None
-        if spec.sticky is not None:
-            self.sticky = StickyCookies(spec.name, spec.sticky.keys)
-            self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
 
 
 class LivePool(Pool, EndpointOwner, AdmissionOwner):
@@ -177,8 +137,8 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         )
         self.orca: bool = spec.engine is not None and spec.engine.orca
         if self.orca:
-            self.request_edits.append(_ORCA_ASKED)
-            self.response_edits += _ORCA_HIDDEN
+            self.request_edits.append(ASKED)
+            self.response_edits += HIDDEN
         # Policies, live or shadow, ask for it if they learn at all, and outlier detection may.
         self.times_silence: bool = (
             spec.kind == "llm"
@@ -209,17 +169,6 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self._cookie_attributes: str = (
             cookie_attributes(spec.sticky) if spec.sticky is not None else ""
         )
-
-    def most_tokens(self, model: str) -> int:
-        """What the model has room for, prompt and answer; 0 where nobody told. The least of all who
-        serve it."""
-        told = [
-            served.max_tokens
-            for models in self.spec.discovered.values()
-            for served in models
-            if served.id == model and served.max_tokens > 0
-        ]
-        return min(told) if told else 0
 
     def configure_endpoints(self, spec: snapshot.Pool) -> None:
         """Take over other endpoints where nothing else that a snapshot says of the pool changed."""
@@ -385,15 +334,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         told = load_metrics(head.fields)
         if not told:
             return
-        usage = told.get("kv_cache_usage_perc", told.get("kv_cache_utilization", -1.0))
-        capacity = endpoint.reported.kv_capacity
-        report = LoadReport(
-            now,
-            queued=told.get("num_requests_waiting", -1.0),
-            utilisation=told.get("application_utilization", told.get("cpu_utilization", usage)),
-            rate=told.get("rps_fractional", -1.0),
-            kv_tokens=int(min(usage, 1.0) * capacity) if usage >= 0.0 and capacity > 0 else -1,
-        )
+        report = report_of(told, endpoint.reported.kv_capacity, now)
         try:
             self.policy.on_report(endpoint, report)
             endpoint.report_taken()

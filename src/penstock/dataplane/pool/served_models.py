@@ -31,3 +31,15 @@ def listed_models(pool: snapshot.Pool) -> frozenset[str]:
             for name in served_by(pool, endpoint) or ()
         ]
     )
+
+
+def most_tokens(pool: snapshot.Pool, model: str) -> int:
+    """What the model has room for, prompt and answer; 0 where nobody told. The least of all who
+    serve it."""
+    told = [
+        served.max_tokens
+        for models in pool.discovered.values()
+        for served in models
+        if served.id == model and served.max_tokens > 0
+    ]
+    return min(told) if told else 0

@@ -14,8 +14,9 @@ from penstock.dataplane.llm.exact_prefixes import FactsReader
 from penstock.dataplane.llm.routed_prefixes import Believer, RoutedPrefixes
 from penstock.dataplane.pool.admission import Admission
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
-from penstock.dataplane.pool.live_pool import LivePool, PoolSetup
+from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.pool.served_models import served_by
+from penstock.dataplane.pool.setup import PoolSetup
 from penstock.dataplane.route.planner import Planner
 
 
