@@ -30,7 +30,7 @@ class Asked:
 
     @property
     def repeatable(self) -> bool:
-        return self.method != "POST"
+        return self.method not in ("POST", "TUNNEL")
 
 
 class Answer:

@@ -22,10 +22,12 @@ from tests.whole.http1 import Http1Client, Http1Endpoint
 from tests.whole.http2 import Http2Client, Http2Endpoint
 from tests.whole.kernel import Far, Kernel, Place
 from tests.whole.party import Party
-from tests.whole.worlds import ROWS, Bookkeeper, Setting
+from tests.whole.tunnels import TcpClient, TcpEndpoint
+from tests.whole.worlds import ROWS, STREAM_ROWS, Bookkeeper, Setting
 
 EPISODE_STEPS = 2000
-_ASKING = (Http1Client, Http2Client)
+_ASKING = (Http1Client, Http2Client, TcpClient)
+_ALL_ROWS = ROWS + len(STREAM_ROWS)
 _MOST_CLIENTS = 6
 _LOOK_EVERY = 64  # steps
 _MOST_ROUNDS = 20_000  # until all that is left to do is done
@@ -59,8 +61,8 @@ class Episode:
         if self.setting.limits:
             self.book.disturb("limits")
         Bookkeeper.forget()
-        self.board = create_board(workers=1, endpoint_rows=ROWS, pool_rows=3)
-        for row in range(ROWS):
+        self.board = create_board(workers=1, endpoint_rows=_ALL_ROWS, pool_rows=3)
+        for row in range(_ALL_ROWS):
             place = Place(self.kernel, row)
             self.kernel.places.append(place)
             self.kernel.servers[address_of(row)] = place  # type: ignore[assignment]
@@ -73,9 +75,10 @@ class Episode:
         self.loop.chores += [self.worker, self.context.log]
         self.loop.batch_chores.append(self.worker)
         self.listening = self.kernel.listen()
+        self.streams = self.kernel.listen()
         self._generation = 0
         self.rows = list(range(ROWS))
-        self._apply(self.setting.snapshot(self.rows), self.listening.fd)
+        self._apply(self.setting.snapshot(self.rows), self.listening.fd, self.streams.fd)
         self.parties: list[Party] = []
         self.clients = 0  # among them
         self.asks = True
@@ -156,14 +159,15 @@ class Episode:
     def _client_comes(self) -> None:
         if not self.asks:
             return
-        far = self.kernel.come(self.listening)
-        self.parties.append(self._client(far))
+        streams = self.random() < self.setting.streams_share
+        far = self.kernel.come(self.streams if streams else self.listening)
+        self.parties.append(TcpClient(self.book, far) if streams else self._client(far))
         self.clients += 1
 
     def _client(self, far: Far) -> Party:
         if self.random() < self.setting.http2_share:
             return Http2Client(self.book, far)
-        return Http1Client(self.book, far)
+        return Http1Client(self.book, far, self.setting.upgrades)
 
     def _take_arrived(self) -> None:
         for far in self.kernel.arrived:
@@ -172,6 +176,8 @@ class Episode:
 
     def _endpoint(self, far: Far) -> Party:
         fails = 0.0 if self.calm else 0.03
+        if far.row in STREAM_ROWS:
+            return TcpEndpoint(self.book, far)
         if far.row in self.setting.http2_rows:
             return Http2Endpoint(self.book, far, fails)
         return Http1Endpoint(self.book, far, fails)
@@ -208,7 +214,7 @@ class Episode:
             kernel.note("endpoint", place.row, "takes connections:", place.manner)
             self.book.disturb(f"endpoint {place.row}")
         elif roll < 0.65:
-            row = kernel.below(ROWS)
+            row = kernel.below(_ALL_ROWS)
             cell = self.board.state(row) + self.rng.choice((S_HEALTH, S_DRAINING))
             if cell == self.board.state(row) + S_HEALTH:
                 self.board.cells[cell] = self.rng.choice((UP, UP, DOWN))
@@ -241,7 +247,7 @@ class Episode:
     def _apply(self, snapshot: Snapshot, *listening: int) -> None:
         self._generation += 1
         snapshot = msgspec.structs.replace(snapshot, generation=self._generation)
-        names = ["main"] if listening else []
+        names = ["main", "streams"] if listening else []
         self.worker.configure(msgspec.to_builtins(snapshot), names, list(listening))
 
     # --- laws -------------------------------------------------------------------------------
@@ -258,7 +264,7 @@ class Episode:
         assert not bugs, f"a bug was caught:\n{bugs}"
         endpoints = self.endpoints()
         counted = sum(each.connector.open_connections for each in endpoints) + self.context.clients
-        there = self.kernel.descriptors() - len(self.listening.queue)
+        there = self.kernel.descriptors() - len(self.listening.queue) - len(self.streams.queue)
         assert counted == there, f"{there} connections are open, and {counted} are counted"
         if self.setting.keeps_book:
             load = sum(each.in_flight for each in endpoints)
@@ -292,7 +298,7 @@ class Episode:
         self._stop()
 
     def _all_is_well(self) -> None:
-        for row in range(ROWS):
+        for row in range(_ALL_ROWS):
             self.board.cells[self.board.state(row) + S_HEALTH] = UP
             self.board.cells[self.board.state(row) + S_DRAINING] = 0
             self.board.state_changed(row)
@@ -328,11 +334,8 @@ class Episode:
         """Until every request has ended: at once, or when a circuit is tried again."""
         for _ in range(40):
             self._until_quiet()
-            open_ones = [
-                party
-                for party in self.parties
-                if isinstance(party, Http1Client | Http2Client) and party.waiting
-            ]
+            clients = [each for each in self.parties if isinstance(each, _ASKING)]
+            open_ones = [each for each in clients if each.waiting]
             if not open_ones:
                 return
             assert self.book.disturbed or self.kernel.faults, f"{open_ones} wait for ever"

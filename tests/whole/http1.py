@@ -2,7 +2,8 @@
 
 from tests.whole.book import Answer, Asked, Book, Given, Hearing, content
 from tests.whole.kernel import Far
-from tests.whole.messages import CLOSE, Http1Party
+from tests.whole.messages import CLOSE, RAW, Http1Party
+from tests.whole.tunnels import Flow
 
 METHODS = ("GET", "GET", "GET", "POST", "POST", "PUT", "HEAD", "DELETE")
 STATUSES = (200, 200, 200, 200, 204, 304, 404, 500)
@@ -15,8 +16,10 @@ class Http1Client(Http1Party):
 
     kind = "client"
 
-    def __init__(self, book: Book, far: Far) -> None:
+    def __init__(self, book: Book, far: Far, upgrades: float) -> None:
         super().__init__(book, far)
+        self._upgrades = upgrades  # how often it asks for another protocol
+        self.flow: Flow | None = None  # once it has it
         self.waiting: list[Asked] = []
         self._ends: list[tuple[int, Asked]] = []  # where on the connection requests are all sent
         self._hearing: Hearing | None = None
@@ -61,7 +64,10 @@ class Http1Client(Http1Party):
         elif method in ("POST", "PUT"):
             lines += f"Content-Length: {size}\r\n"
         self._to_ask -= 1
-        if self._to_ask == 0:
+        if method == "GET" and kernel.random() < self._upgrades:
+            lines += "Connection: Upgrade\r\nUpgrade: raw\r\n"
+            self.asks = False
+        elif self._to_ask == 0:
             self.asks = False
             if kernel.random() < 0.5:
                 lines += "Connection: close\r\n"
@@ -74,6 +80,8 @@ class Http1Client(Http1Party):
             self.push(self.some_bytes())
 
     def on_sent(self) -> None:
+        if self.flow is not None:
+            self.flow.on_sent()
         ends = self._ends
         while ends and ends[0][0] <= self.far.sent:
             ends.pop(0)[1].sent = True
@@ -83,6 +91,9 @@ class Http1Client(Http1Party):
     def on_head(self, start: str, fields: dict[str, str]) -> None:
         version, status, _ = start.split(" ", 2)
         assert version == "HTTP/1.1", start
+        if status == "101":
+            self._switch(fields)
+            return
         if status.startswith("1"):
             assert fields["link"] == HINT, fields
             return
@@ -98,10 +109,27 @@ class Http1Client(Http1Party):
 
     _last = False  # this answer is
 
+    def _switch(self, fields: dict[str, str]) -> None:
+        """The endpoint agreed to what was asked last."""
+        assert fields["upgrade"] == "raw", fields
+        assert len(self.waiting) == 1, f"{self} changes its protocol before it has all answers"
+        asked = self.waiting[0]
+        self._hearing = hearing = Hearing(self.book, asked, 101, fields["x-answer"])
+        self.kernel.note(self, "tunnels", asked.number)
+        self.state = RAW
+        asked.size = self.some_size()
+        asked.sent = False
+        self.flow = flow = Flow(self, asked)
+        flow.other = hearing.answer
+        flow.on_sent()  # where it has nothing to send
+
     def on_body(self, data: bytes) -> None:
         hearing = self._hearing
         assert hearing is not None
-        hearing.body(data)
+        if self.flow is not None:
+            self.flow.take(data)
+        else:
+            hearing.body(data)
 
     def on_message_end(self) -> None:
         hearing = self._hearing
@@ -112,6 +140,10 @@ class Http1Client(Http1Party):
 
     def on_end(self, in_order: bool) -> None:
         hearing = self._hearing
+        if self.flow is not None:
+            if in_order:
+                self.flow.check_end()
+            return
         if hearing is not None:
             self.waiting.pop(0)
             if in_order and self.state == CLOSE:
@@ -121,6 +153,15 @@ class Http1Client(Http1Party):
         for asked in self.waiting:
             self._not_answered(asked)
         self.waiting.clear()
+
+    def on_over(self) -> None:
+        if self.flow is not None and self.waiting:
+            asked = self.waiting.pop(0)
+            whole = self.far.ended and asked.sent
+            self.book.end(asked, "answered" if whole else "cut")
+
+    def still_sends(self) -> bool:
+        return self.flow is not None and not self.far.shut
 
     def _not_answered(self, asked: Asked) -> None:
         """The connection ended before its turn. After an answer that said so it was not looked at,
@@ -132,6 +173,8 @@ class Http1Client(Http1Party):
             self.book.end(asked, "not answered")
 
     def leave(self, how: str) -> None:
+        if self.flow is not None:
+            self.flow.leave(how)
         super().leave(how)
         self.asks = False
         for asked in self.waiting:
@@ -157,6 +200,8 @@ class Http1Endpoint(Http1Party):
         self._closes = False  # once this answer is sent
         self._body_at = -1  # where an answer begins whose end is the connection's; -1: it has one
         self._later: tuple[int, int, int] | None = None  # what is still to be streamed
+        self._asked_for = ""  # another protocol, by this request
+        self.flow: Flow | None = None  # since it agreed to one
 
     def __repr__(self) -> str:
         return f"{super().__repr__()} {self.far.row}"
@@ -199,6 +244,7 @@ class Http1Endpoint(Http1Party):
         assert version == "HTTP/1.1", start
         assert fields["host"] == "site.example", fields
         self._begun = True
+        self._asked_for = fields.get("upgrade", "")
         self.given = Given(self.book, target, method)
         self.kernel.note(self, "gets", target)
         self.await_body(fields, bodiless=False, until_close=False)
@@ -206,7 +252,10 @@ class Http1Endpoint(Http1Party):
     def on_body(self, data: bytes) -> None:
         given = self.given
         assert given is not None
-        given.body(data)
+        if self.flow is not None:
+            self.flow.take(data)
+        else:
+            given.body(data)
 
     def on_message_end(self) -> None:
         given = self.given
@@ -217,12 +266,32 @@ class Http1Endpoint(Http1Party):
 
     def on_end(self, in_order: bool) -> None:
         """The balancer has no more for it."""
+        if in_order and self.flow is not None:
+            self.flow.check_end()
+
+    def still_sends(self) -> bool:
+        return self.flow is not None and not self.far.shut
 
     # --- answers ----------------------------------------------------------------------------
+
+    def _agree(self, asked: Asked) -> None:
+        """Change the protocol."""
+        self.answer = answer = self.book.answer(asked, 101, self.some_size())
+        self.kernel.note(self, "agrees to tunnel", asked.number, "with", answer.number)
+        told = "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: raw\r\n"
+        self.put(f"{told}X-Answer: {answer.number}\r\n\r\n".encode())
+        self.state = RAW
+        self.flow = flow = Flow(self, answer)
+        flow.other = asked
+        self.push(self.some_bytes())
 
     def reply(self, given: Given) -> None:
         kernel = self.kernel
         asked = given.asked
+        if self._asked_for and kernel.random() < 0.8:
+            assert self._asked_for == "raw"
+            self._agree(asked)
+            return
         status = STATUSES[kernel.below(len(STATUSES))]
         if self._fails and kernel.random() < self._fails:
             status = 503
@@ -276,6 +345,9 @@ class Http1Endpoint(Http1Party):
         self.push(self.some_bytes())
 
     def on_sent(self) -> None:
+        if self.flow is not None:
+            self.flow.on_sent()
+            return
         answer = self.answer
         if answer is None or self.far.sent != self._ends_at:
             return
@@ -295,7 +367,9 @@ class Http1Endpoint(Http1Party):
     def leave(self, how: str) -> None:
         answer = self.answer
         self._later = None
-        if answer is not None and not answer.finished and 0 <= self._body_at <= self.far.sent:
+        if self.flow is not None:
+            self.flow.leave(how)
+        elif answer is not None and not answer.finished and 0 <= self._body_at <= self.far.sent:
             in_order = how == "half-close" or (how == "close" and not self.far.inbox)
             if in_order:  # nobody can tell that it was to have more
                 answer.size = self.far.sent - self._body_at

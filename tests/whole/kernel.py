@@ -42,7 +42,7 @@ class Near(End):
         kernel = self.kernel
         roll = kernel.random()
         if roll < kernel.short:
-            if roll < kernel.short * 0.1:
+            if roll < kernel.short * 0.1 and not flags:
                 raise BlockingIOError(errno.EAGAIN, "told, and yet there is nothing")
             size = min(size, kernel.few())
         elif roll > kernel.sound:
@@ -176,7 +176,8 @@ class Poller(FakePoller):
         if len(ready) > 1:
             self.system.shuffle(ready)
             if self.system.random() < 0.2:
-                return ready[: 1 + self.system.below(len(ready))]
+                ready = ready[: 1 + self.system.below(len(ready))]
+        self.note_told(ready)
         return ready
 
     def ready(self) -> list[tuple[int, int]]:
@@ -189,7 +190,7 @@ class Poller(FakePoller):
             events = 0
             if wanted is not None:
                 events = kernel.open[fd].ready() & (wanted | _UNASKED)
-            if events:
+            if events and self.told.get(fd) != events:
                 found.append((fd, events))
             else:
                 hot.remove(fd)

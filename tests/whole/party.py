@@ -18,6 +18,7 @@ class Party:
         self.reading = True
         self.left = False  # it closed, or reset
         self.over = False  # nothing comes of it any more
+        self.seen_end = False  # of what the balancer sends
 
     def __repr__(self) -> str:
         near = self.far.peer
@@ -52,13 +53,26 @@ class Party:
         if far.inbox:
             self.take(far.take(most))
             return True
-        if (far.ended or far.dead) and not self.over:
-            self.over = True
+        if self.over or not (far.ended or far.dead):
+            return False
+        told = self.seen_end
+        if not told:
+            self.seen_end = True
             self.kernel.note(self, "sees the end" if far.ended else "sees a reset")
             self.on_end(far.ended)
+        if far.dead or not self.still_sends():
+            self.over = True
+            self.on_over()
             far.close()
             return True
+        return not told
+
+    def still_sends(self) -> bool:
+        """Whether the other's end is not its own."""
         return False
+
+    def on_over(self) -> None:
+        """Both sides have ended, or it was a reset."""
 
     def take(self, data: bytes) -> None:
         raise NotImplementedError

@@ -15,6 +15,7 @@ from penstock.core.snapshot import (
     Breaker,
     Connections,
     Limit,
+    Match,
     PolicyChoice,
     Pool,
     PoolTimeouts,
@@ -27,6 +28,7 @@ from tests.harness.fake.stage import member, pool_of
 from tests.harness.world import listener, route, world
 
 ROWS = 6
+STREAM_ROWS = (6, 7)  # of endpoints whose connections are relayed unread
 _POLICIES = ("round-robin", "least-request", "power-of-two", "random", "least-response-time")
 
 
@@ -69,7 +71,8 @@ class Setting:
         self.limits: tuple[Limit, ...] = ()
         if not calm and rng.random() < 0.2:
             self.limits = (Limit("places", "concurrent", float(rng.choice((2, 4, 20)))),)
-        self.listens = listener(protocol="http")
+        self.upgrades = 0.0 if self.http2_rows else rng.choice((0.0, 0.05, 0.3))
+        self.streams_share = rng.choice((0.0, 0.0, 0.1, 0.4))  # of clients
 
     def _pool(self) -> dict[str, Any]:
         rng = self.rng
@@ -105,8 +108,15 @@ class Setting:
             member(row, max_in_flight=self.bound, http2=row in self.http2_rows) for row in rows
         ]
         pool: Pool = msgspec.structs.replace(pool_of(*members), **self.settings)
+        streams = msgspec.structs.replace(
+            pool_of(*STREAM_ROWS), name="streams", protocol="tcp", row=1, policy=pool.policy
+        )
         return world(
             pool,
-            routes=[route("main", limits=self.limits)],
-            listeners=[self.listens],
+            streams,
+            routes=[
+                route("streams", match=Match(listeners=("streams",))),
+                route("main", limits=self.limits, upgrades=("raw",)),
+            ],
+            listeners=[listener(), listener("streams", protocol="tcp")],
         )

@@ -3,7 +3,7 @@
 import errno
 import os
 from random import Random
-from select import EPOLLERR, EPOLLHUP, EPOLLIN
+from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN
 from typing import Any, Literal
 
 from penstock.dataplane.io.system import System
@@ -62,11 +62,12 @@ class FakeListening:
 
 
 class FakePoller:
-    """epoll, level-triggered, which computes readiness when it is asked."""
+    """epoll, which computes readiness when it is asked; level-triggered, but where EPOLLET is."""
 
     def __init__(self, system: "FakeSystem") -> None:
         self.system = system
         self.watched: dict[int, int] = {}
+        self.told: dict[int, int] = {}  # of those with EPOLLET
         self.stop: Any = None  # called before each batch: the loop handles one and returns
 
     def register(self, fd: int, events: int) -> None:
@@ -79,21 +80,29 @@ class FakePoller:
     def modify(self, fd: int, events: int) -> None:
         assert fd in self.watched, f"{fd} is not watched"
         self.watched[fd] = events
+        self.told.pop(fd, None)
 
     def unregister(self, fd: int) -> None:
         del self.watched[fd]
+        self.told.pop(fd, None)
 
     def poll(self, timeout_s: float, most: int) -> list[tuple[int, int]]:
         self.stop()
         ready = self.ready()
         self.system.shuffle(ready)
+        self.note_told(ready[:most])
         return ready[:most]
+
+    def note_told(self, ready: list[tuple[int, int]]) -> None:
+        for fd, events in ready:
+            if self.watched[fd] & EPOLLET:
+                self.told[fd] = events
 
     def ready(self) -> list[tuple[int, int]]:
         found = []
         for fd, wanted in self.watched.items():
             events = self.system.open[fd].ready() & (wanted | _UNASKED)
-            if events:
+            if events and self.told.get(fd) != events:
                 found.append((fd, events))
         return found
 

@@ -4,7 +4,7 @@ import errno
 import sys
 import traceback
 from heapq import heappop, heappush
-from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import Any, Final
 
 from mypy_extensions import trait
@@ -16,7 +16,9 @@ from penstock.dataplane.io.system import System
 READABLE: Final = EPOLLIN
 WRITABLE: Final = EPOLLOUT
 PEER_CLOSED: Final = EPOLLRDHUP
-BROKEN: Final = EPOLLERR | EPOLLHUP
+BROKEN: Final = EPOLLERR | EPOLLHUP  # an error, or both sides have ended
+FAILED: Final = EPOLLERR
+ONCE: Final = EPOLLET  # what is told is told again only when it changes
 
 # The system has no more descriptors, ports or memory to give: nobody's fault that we talk to.
 EXHAUSTED: Final = frozenset(

@@ -4,7 +4,7 @@ from socket import SHUT_WR
 from typing import Final
 
 from penstock.dataplane.io.connection import READ_BYTES, Connection
-from penstock.dataplane.io.loop import BROKEN, PEER_CLOSED, READABLE, WRITABLE
+from penstock.dataplane.io.loop import BROKEN, FAILED, ONCE, PEER_CLOSED, READABLE, WRITABLE
 from penstock.dataplane.io.splice import BROKEN as PIPE_BROKEN
 from penstock.dataplane.io.splice import NOTHING, Pipe
 from penstock.dataplane.tunnel.side import SideOwner, TunnelSide
@@ -58,13 +58,20 @@ class SocketSide(Connection, TunnelSide):
         if self.events & READABLE:
             if events & (READABLE | PEER_CLOSED | BROKEN):
                 self.on_readable()
-        elif events & BROKEN and self.has_passed_all():
-            self.loop.remove(self)  # it would be told without end; the other is not done yet
+        elif events & BROKEN and self._has_ended(events):
+            # It would be told without end: the other has yet to take what came of it. It stays
+            # watched, as its deadline may be the tunnel's.
+            self.watch((self.events & ~PEER_CLOSED) | ONCE)
         elif events & BROKEN or (self.broken and events & PEER_CLOSED):
             self.relay.broke(self)
         elif events & PEER_CLOSED:
             # What the kernel holds is still to be read; it would tell of the end without end.
             self.watch(self.events & ~PEER_CLOSED)
+
+    def _has_ended(self, events: int) -> bool:
+        """Whether both its ways have ended in order. What came last may not be read yet."""
+        failed = self.broken or events & FAILED != 0
+        return self.has_passed_all() or (self._shut and not failed)
 
     def on_readable(self) -> None:
         if not self.events & READABLE:
@@ -96,7 +103,7 @@ class SocketSide(Connection, TunnelSide):
 
     def go_on(self) -> None:
         if self.open and not self.ended:
-            self.watch(self.events | READABLE | PEER_CLOSED)
+            self.watch((self.events | READABLE | PEER_CLOSED) & ~ONCE)
 
     def limit_reading(self, most: int) -> None:
         self.read_bytes = most

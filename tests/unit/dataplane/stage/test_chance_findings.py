@@ -3,7 +3,7 @@
 import errno
 import os
 
-from penstock.core.snapshot import Limit
+from penstock.core.snapshot import Limit, PoolTimeouts, Snapshot
 from tests.harness.fake.stage import Stage, member, pool_of
 from tests.harness.fake.stream import End
 from tests.harness.http2_frames import PREFACE
@@ -13,7 +13,7 @@ from tests.unit.dataplane.stage.asking import status_of
 from tests.unit.dataplane.stage.test_limits import Supervisor
 
 
-def no_buffers(data: bytes) -> int:
+def no_buffers(data: bytes | bytearray) -> int:
     raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
 
 
@@ -111,3 +111,45 @@ def test_the_preface_goes_first_though_a_request_that_awaited_the_connection_lef
         connecting.join(endpoint)
         stage.settle()
         assert endpoint.read().startswith(PREFACE)
+
+
+def relayed() -> Snapshot:
+    """Connections of TCP to endpoint 0."""
+    return world(pool_of(0, protocol="tcp"), listeners=[listener(protocol="tcp")])
+
+
+def test_the_last_bytes_of_an_endpoint_wait_for_a_slow_client_that_had_ended() -> None:
+    """Both ends of its connection were made then, which was taken for a break."""
+    with Stage(relayed()) as stage:
+        client = stage.client(room=10)
+        stage.send(client, b"all")
+        client.half_close()
+        stage.settle()
+        endpoint, asked = stage.asked(0)
+        assert asked == b"all"
+        assert endpoint.ended
+        assert endpoint.offer(bytes(range(40))) == b""
+        endpoint.half_close()
+        stage.settle()
+        assert stage.received(client) == bytes(range(40))
+        assert client.ended
+        assert not client.dead
+
+
+def test_a_tunnel_whose_client_is_done_is_not_kept_for_an_endpoint_that_reads_nothing() -> None:
+    """The client stays watched, as the tunnel's deadline is its own."""
+    spec = world(
+        pool_of(0, protocol="tcp", timeouts=PoolTimeouts(tunnel_idle_s=30.0)),
+        listeners=[listener(protocol="tcp")],
+    )
+    with Stage(spec) as stage:
+        client = stage.client()
+        stage.send(client, b"a" * 4000)
+        endpoint = stage.servers[0].accepted[-1]
+        client.offer(b"b" * 4000)
+        endpoint.half_close()
+        client.half_close()
+        stage.settle()
+        assert client.ended
+        stage.pass_time(40.0)
+        assert stage.context.clients == 0
