@@ -14,7 +14,9 @@ endif
 export SEED
 PYTEST := -m pytest --randomly-seed=$(SEED) $(PYTEST_ARGUMENTS)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-LOCK := requirements-dev.lock
+# What runs and builds Penstock, and that with what develops it: versions, and hashes of their files.
+LOCK := requirements.lock
+DEVELOPMENT_LOCK := requirements-dev.lock
 ENGINES_LOCK := requirements-engines.lock
 INPUTS := $(shell find src -name '*.py') setup.py pyproject.toml
 # Else every process of a test would compile anew what it imports.
@@ -51,7 +53,8 @@ help:
 	@echo "make deb     a package of Debian, in dist/"
 	@echo "make lint    ruff, mypy and the import contracts"
 	@echo "make format  rewrite the sources in the project's format"
-	@echo "make lock    choose versions of all dependencies anew"
+	@echo "make lock    write the versions of dependencies, and hashes of their files, anew"
+	@echo "make audit   whether holes are known in these versions"
 	@echo "make clean   remove what the other targets made"
 	@echo "make debian-packages   nginx, HAProxy, dnsmasq, wrk and curl, for the tests that use them"
 
@@ -210,23 +213,21 @@ bench-routing: $(VENV)/compiled $(VENV)/development
 	@$(PIP) install $(BENCH_PACKAGES) || echo "not installed, so not measured: $(BENCH_PACKAGES)"
 	$(BIN)/python -m benchmarks.routing --write-docs $(BENCH_ARGUMENTS)
 
-# What runs and builds Penstock; the rest of the lock is for development only.
 $(VENV)/installed: pyproject.toml $(LOCK)
 	@echo "setting up $(VENV) (about a minute, mostly downloads)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=")'
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv fails: install python3-venv"; exit 1; }
-	@$(BIN)/python -c '$(BUILD_REQUIRES)' > $(VENV)/build-requires
-	@$(PIP) install --constraint $(LOCK) --requirement $(VENV)/build-requires
-	@PENSTOCK_PURE=1 $(PIP) install --constraint $(LOCK) --no-build-isolation --editable .
+	@$(PIP) install --require-hashes --requirement $(LOCK)
+	@PENSTOCK_PURE=1 $(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Most modules of scipy and the SDKs are never imported: compiling all took 19 s of CPU in 43.
-$(VENV)/development: $(VENV)/installed
-	@$(PIP) install --no-compile --requirement $(LOCK)
+$(VENV)/development: $(VENV)/installed $(DEVELOPMENT_LOCK)
+	@$(PIP) install --no-compile --require-hashes --requirement $(DEVELOPMENT_LOCK)
 	@touch $@
 
 $(VENV)/engines: $(VENV)/development $(ENGINES_LOCK)
-	@$(PIP) install --no-compile --requirement $(ENGINES_LOCK)
+	@$(PIP) install --no-compile --require-hashes --requirement $(ENGINES_LOCK)
 	@touch $@
 
 # One process compiles what tests import, before several would at the same time.
@@ -256,13 +257,24 @@ $(VENV)/inputs: always | $(VENV)/installed
 	@echo '$(sort $(INPUTS))' > $@.now
 	@cmp --silent $@.now $@ || cp $@.now $@
 
+# Versions stay where they are allowed still; `rm *.lock` before it chooses all anew.
+UV_COMPILE = build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-emit-index-url --custom-compile-command "make lock"
+
 .PHONY: lock
 lock:
-	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	PENSTOCK_PURE=1 build/lock/bin/python -m pip --quiet install '.[dev,simulators]'
-	( echo '# Made by `make lock` from pyproject.toml.'; \
-	  build/lock/bin/python -m pip freeze --all --exclude penstock-lb --exclude pip ) > $(LOCK)
-	rm -rf build/lock
+	@test -e build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/python -m pip --quiet install uv; }
+	$(UV_COMPILE) --extra dev --extra simulators pyproject.toml --output-file $(DEVELOPMENT_LOCK)
+	@$(PYTHON) -c '$(BUILD_REQUIRES)' > build/lock/requires.txt
+	$(UV_COMPILE) --constraint $(DEVELOPMENT_LOCK) pyproject.toml build/lock/requires.txt --output-file $(LOCK)
+	$(UV_COMPILE) --constraint $(DEVELOPMENT_LOCK) tests/engines/requirements.in --output-file $(ENGINES_LOCK)
+
+# Versions of the lock in which somebody found a hole; asks the index about each.
+.PHONY: audit
+audit:
+	@test -e build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && \
+	  build/audit/bin/python -m pip --disable-pip-version-check --quiet install 'pip-audit>=2.10,<3'; }
+	build/audit/bin/pip-audit --disable-pip --require-hashes --progress-spinner off --requirement $(DEVELOPMENT_LOCK)
 
 # Into build/site, in an environment of its own: nothing else needs it.
 .PHONY: site

@@ -17,7 +17,8 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Final
 
-from deploy.packages.source import ROOT, source_date, version
+from deploy.packages.sbom import canonical, closure, direct
+from deploy.packages.source import LOCK, ROOT, source_date, version
 from deploy.packages.wheels import build
 
 _WORK: Final = ROOT / "build" / "deb"
@@ -109,14 +110,15 @@ def _install(python: str, wheel: Path, root: Path) -> None:
     """An environment of that Python, which knows itself by its place after installation."""
     home = root / _HOME
     subprocess.run([python, "-m", "venv", "--without-pip", "--symlinks", home], check=True)
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "--python", home / "bin/python", "install", "--quiet"),
-            *("--disable-pip-version-check", "--no-compile", "--only-binary", ":all:"),
-            *("--constraint", ROOT / "requirements-dev.lock", wheel),
-        ],
-        check=True,
-    )
+    for what in (("--require-hashes", "--requirement", _needed()), ("--no-deps", wheel)):
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "--python", home / "bin/python", "install"),
+                *("--quiet", "--disable-pip-version-check", "--no-compile"),
+                *("--only-binary", ":all:", *what),
+            ],
+            check=True,
+        )
     for script in (home / "bin").iterdir():
         if not script.is_symlink() and script.name != "penstock":
             script.unlink()
@@ -129,6 +131,16 @@ def _install(python: str, wheel: Path, root: Path) -> None:
         record.write_text("".join(line for line in lines if "direct_url.json" not in line))
     for cache in home.rglob("__pycache__"):
         shutil.rmtree(cache)
+
+
+def _needed() -> Path:
+    """What runs Penstock, of the lock: what builds it as well stays at home."""
+    runs = closure(direct())
+    blocks = LOCK.read_text().replace("\\\n", "\\\0").splitlines(keepends=True)
+    chosen = [block for block in blocks if canonical(block.partition("==")[0]) in runs]
+    file = _WORK / "needed"
+    file.write_text("".join(chosen).replace("\0", "\n"))
+    return file
 
 
 def _put_files(root: Path) -> None:

@@ -1,6 +1,6 @@
 """A bill of materials in CycloneDX 1.6: what Penstock is, and what it needs to run.
 
-Versions are those of requirements-dev.lock, with which it is tested; a wheel takes any that
+Versions are those of requirements.lock, with which it is tested; a wheel takes any that
 pyproject.toml allows. CycloneDX: https://cyclonedx.org/docs/1.6/json
 """
 
@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.packages.source import ROOT, version
+from deploy.packages.source import LOCK, ROOT, version
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 # Of names of packages: our serial numbers are made from the content, so that they repeat.
@@ -25,7 +25,7 @@ _NAMESPACE: Final = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 def bill_of_materials(wheels: Sequence[Path], date_s: int) -> str:
     """The document, the same for the same wheels, lock and time."""
     locked = _locked()
-    needed = closure(_direct())
+    needed = closure(direct())
     components = [_component(name, locked.get(name, "")) for name in sorted(needed)]
     ours = f"pkg:pypi/penstock-lb@{version()}"
     document: dict[str, Any] = {
@@ -47,7 +47,7 @@ def bill_of_materials(wheels: Sequence[Path], date_s: int) -> str:
         },
         "components": components,
         "dependencies": [
-            {"ref": ours, "dependsOn": [_reference(n, locked) for n in sorted(_direct())]},
+            {"ref": ours, "dependsOn": [_reference(n, locked) for n in sorted(direct())]},
             *(
                 {
                     "ref": _reference(name, locked),
@@ -83,7 +83,8 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _direct() -> set[str]:
+def direct() -> set[str]:
+    """What Penstock itself needs to run."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     return _needed(project["dependencies"])
 
@@ -95,8 +96,8 @@ def _needed(requirements: Iterable[str]) -> set[str]:
 
 
 def _locked() -> dict[str, str]:
-    lines = (ROOT / "requirements-dev.lock").read_text().splitlines()
-    pairs = (line.partition(";")[0].split("==") for line in lines if "==" in line)
+    lines = LOCK.read_text().splitlines()
+    pairs = (line.partition(";")[0].rstrip(" \\").split("==") for line in lines if "==" in line)
     return {canonical(pair[0].strip()): pair[1].strip() for pair in pairs}
 
 

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+LOCK = ROOT / "requirements.lock"  # of what runs and builds Penstock
 
 
 def source_date() -> int:

@@ -1,10 +1,10 @@
 """Wheels of Penstock: one of Python alone, and one for each interpreter at hand, compiled.
 
-    python -m deploy.packages.wheels [--pure-only] [--twice] [--out dist]
+    python -m deploy.packages.wheels [--pure-only] [--python PATH] [--portable] [--twice]
 
 They are the same bit for bit whenever they are built from the same commit with the same compiler:
 files are those that git tracks, in one order, with one time. ``--twice`` builds and compares.
-Wheels for other machines and for old versions of glibc are built by .github/workflows/wheels.yml.
+``--portable`` builds them by zig, for old versions of glibc and for aarch64 as well (portable.py).
 """
 
 import argparse
@@ -14,16 +14,16 @@ import shutil
 import subprocess
 import sys
 import time
-import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from deploy.packages.interpreters import interpreters
+from deploy.packages.portable import TARGETS, ZIG, Target, check_glibc
 from deploy.packages.sbom import bill_of_materials
-from deploy.packages.source import ROOT, copy_source, source_date, version
+from deploy.packages.source import LOCK, ROOT, copy_source, source_date, version
 
-_VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14", "3.15")
 _FIRST_DATE_S: Final = 315532800  # 1980-01-01: zip archives know none before
 _WORK: Final = ROOT / "build" / "wheels"
 
@@ -33,61 +33,62 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     parser.add_argument("--pure-only", action="store_true", help="only the one of Python alone")
+    parser.add_argument("--python", action="append", help="for this interpreter; repeatable")
+    parser.add_argument("--portable", action="store_true", help="by zig, for two machines")
     parser.add_argument("--twice", action="store_true", help="build each twice and compare")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     made = [build(sys.executable, asked.out, pure=True, twice=asked.twice)]
-    if not asked.pure_only:
-        made += [build(each, asked.out, pure=False, twice=asked.twice) for each in interpreters()]
+    pythons = [] if asked.pure_only else asked.python or interpreters()
+    targets: Sequence[Target | None] = TARGETS if asked.portable else (None,)
+    made += [
+        build(python, asked.out, pure=False, twice=asked.twice, target=target)
+        for python in pythons
+        for target in targets
+    ]
     bill = asked.out / f"penstock_lb-{version()}.cdx.json"
     bill.write_text(bill_of_materials(made, source_date()))
     for file in [*made, bill]:
         print(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file}")
 
 
-def interpreters() -> Iterator[str]:
-    """Every CPython that is found by its name and can make an environment."""
-    for each in _VERSIONS:
-        found = shutil.which(f"python{each}")
-        if (
-            found
-            and subprocess.run([found, "-c", "import venv"], capture_output=True).returncode == 0
-        ):
-            yield found
-
-
-def build(python: str, out: Path, *, pure: bool, twice: bool) -> Path:
+def build(python: str, out: Path, *, pure: bool, twice: bool, target: Target | None = None) -> Path:
     """One wheel. Raises SystemExit where two builds of the same differ."""
     began = time.monotonic()
-    environment = prepared(python)
-    made = _built(environment, pure)
+    environment = prepared(python, "" if target is None else ZIG)
+    made = _built(environment, pure, target)
     final = out / made.name
     shutil.copyfile(made, final)
-    if twice and _built(environment, pure).read_bytes() != final.read_bytes():
+    if target is not None:
+        check_glibc(final, target)
+    if twice and _built(environment, pure, target).read_bytes() != final.read_bytes():
         sys.exit(f"{final}: two builds differ; the second is {made}")
-    print(f"{made.name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+    took_s, size_kb = time.monotonic() - began, final.stat().st_size / 1000
+    print(f"{made.name}: {took_s:.0f} s, {size_kb:,.0f} kB", file=sys.stderr)
     return final
 
 
-def prepared(python: str) -> Path:
+def prepared(python: str, besides: str = "") -> Path:
     """An interpreter with what building needs, in the versions of the lock."""
+    needed = LOCK.read_text() + besides
     environment = _WORK / "environments" / Path(python).name
-    if not (environment / "ready").exists():
+    ready = environment / "ready"
+    if not ready.exists() or ready.read_text() != python + needed:
         subprocess.run([python, "-m", "venv", "--clear", environment], check=True)
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+        (environment / "needed").write_text(needed)
         subprocess.run(
             [
-                *(environment / "bin/python", "-m", "pip", "install", "--quiet"),
-                *("--disable-pip-version-check", "--constraint", ROOT / "requirements-dev.lock"),
-                *project["build-system"]["requires"],
+                *(environment / "bin/python", "-m", "pip", "install", "--quiet", "--no-compile"),
+                *("--disable-pip-version-check", "--require-hashes"),
+                *("--requirement", environment / "needed"),
             ],
             check=True,
         )
-        (environment / "ready").touch()
+        ready.write_text(python + needed)
     return environment / "bin/python"
 
 
-def _built(python: Path, pure: bool) -> Path:
+def _built(python: Path, pure: bool, target: Target | None) -> Path:
     source, out = _WORK / "source", _WORK / "out"
     copy_source(source)
     shutil.rmtree(out, ignore_errors=True)
@@ -101,10 +102,14 @@ def _built(python: Path, pure: bool) -> Path:
         "CFLAGS": f"{os.environ.get('CFLAGS', '')} -ffile-prefix-map={source}=. -g0",
         "LDFLAGS": f"{os.environ.get('LDFLAGS', '')} -Wl,--build-id=none",
     }
+    named: list[str] = []
+    if target is not None:
+        environ |= target.environ(python, _WORK)
+        named = [f"--config-settings=--build-option=--plat-name={target.tag}"]
     subprocess.run(
         [
             *(python, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--no-build-isolation", "--wheel-dir", out, source),
+            *("--no-deps", "--no-build-isolation", "--wheel-dir", out, *named, source),
         ],
         check=True,
         env=environ,

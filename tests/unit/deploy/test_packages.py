@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.packages import deb
+from deploy.packages import deb, interpreters, portable
 from deploy.packages.sbom import bill_of_materials, canonical, closure
 from deploy.packages.source import ROOT, copy_source, source_date, version
 from deploy.packages.wheels import put_in_order
@@ -72,6 +72,52 @@ def test_the_package_of_debian_has_the_paths_of_its_units() -> None:
     assert unit.count("/opt/penstock/bin/penstock ") == 2  # what the package puts in the place of
     assert "/etc/penstock/penstock.yaml" in deb._CONTROL
     assert deb._CONTROL.splitlines()[0] == "Package: penstock-lb"
+
+
+def test_every_file_that_is_installed_is_known_by_its_hash() -> None:
+    for lock in ROOT.glob("requirements*.lock"):
+        text = re.sub(r" \\\n", "", lock.read_text())
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+        assert lines, lock
+        assert all(
+            re.match(r"[\w.-]+==[^ ]+( ; .*)? +--hash=sha256:[0-9a-f]{64}", x) for x in lines
+        )
+
+
+def test_what_builds_penstock_is_in_no_package_of_debian(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deb, "_WORK", tmp_path)
+    text = deb._needed().read_text()
+    names = {line.partition("==")[0] for line in text.splitlines() if "==" in line}
+    assert {"aiohttp", "msgspec", "pydantic-core", "yarl"} <= names
+    assert not {"mypy", "setuptools", "#"} & names
+    assert text.count("--hash=sha256:") > len(names)
+
+
+def test_an_interpreter_that_does_not_run_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, script in (("a", "exit 127"), ("b", "exit 0"), ("c", "exit 0")):
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / "python3.13"
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'a'}:{tmp_path / 'b'}:{tmp_path / 'c'}")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    assert interpreters.interpreters() == [str(tmp_path / "b/python3.13")]
+
+
+def test_a_wheel_that_needs_a_newer_glibc_than_its_name_says_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.so", b"\0GLIBC_2.2.5\0GLIBC_2.17\0")
+        archive.writestr("x.txt", b"GLIBC_2.99")
+    old = portable.Target("aarch64", 17)
+    assert (portable.newest_glibc(file), old.tag) == (17, "manylinux_2_17_aarch64")
+    portable.check_glibc(file, old)
+    with pytest.raises(SystemExit, match=r"needs glibc 2\.17, its name promises 2\.5"):
+        portable.check_glibc(file, portable.Target("aarch64", 5))
 
 
 def test_needs_are_followed_through() -> None:
