@@ -23,7 +23,7 @@ INTERPRETED = (
 GROUP = "penstock"
 LIBRARY = f"{GROUP}__mypyc"  # as mypyc names it, and ``penstock._form`` looks for it
 # Written in C, and not needed: see docs/adr/datagrams-in-batches.md and stream-sockets.md.
-IN_C = ("penstock._datagrams", "penstock._streams")
+IN_C = ("penstock._datagrams", "penstock._poller", "penstock._streams")
 GENERATED = Path("build")
 HOT_LAYERS = ("core", "wire", "dataplane", "sim/kernel")
 # The model of an inference engine: every emulated token passes through it.

@@ -7,9 +7,11 @@ and the lock is kept: neither call ever waits (MSG_DONTWAIT). What that saves: d
 All else is Python's `socket`, whose type this is a subclass of. Its descriptor is read where CPython
 keeps it, right behind the object's head; the import fails where it is found not to be there.
 */
+#define _GNU_SOURCE /* accept4 */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -108,6 +110,58 @@ static PyObject *transmit(PyObject *self, PyObject *const *args, Py_ssize_t coun
     return PyLong_FromSsize_t(sent);
 }
 
+/* Host and port of whom was accepted; who comes to a socket file is on this machine, and has its
+   address. */
+static PyObject *accepted(int fd, const struct sockaddr_storage *address) {
+    char host[INET6_ADDRSTRLEN] = "127.0.0.1";
+    int port = 0;
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
+        port = ntohs(v4->sin_port);
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
+        port = ntohs(v6->sin6_port);
+    }
+    PyObject *made = Py_BuildValue("(iisi)", fd, (int)address->ss_family, host, port);
+    if (made == NULL) {
+        close(fd);
+    }
+    return made;
+}
+
+static PyObject *accept_one(PyObject *module, PyObject *listening) {
+    int from = PyObject_AsFileDescriptor(listening);
+    if (from < 0) {
+        return NULL;
+    }
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof(address);
+    int fd;
+    do {
+        length = sizeof(address);
+        fd = accept4(from, (struct sockaddr *)&address, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    } while (fd < 0 && errno == EINTR && PyErr_CheckSignals() == 0);
+    if (fd >= 0) {
+        return accepted(fd, &address);
+    }
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (errno == EAGAIN) { /* no exception: most calls end here */
+        Py_RETURN_NONE;
+    }
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyMethodDef functions[] = {
+    {"accept", accept_one, METH_O,
+     PyDoc_STR("accept(listening)\n--\n\nThe descriptor, family, host and port of a client that waits, or None.\n\n"
+               "The listening socket must not block.")},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyMethodDef methods[] = {
     {"recv", (PyCFunction)(void (*)(void))receive, METH_FASTCALL,
      PyDoc_STR("recv(most, flags=0)\n--\n\nAs socket.recv; never waits.")},
@@ -157,6 +211,7 @@ static struct PyModuleDef definition = {
     .m_name = "penstock._streams",
     .m_doc = "Stream sockets that cost less.",
     .m_size = -1,
+    .m_methods = functions,
 };
 
 PyMODINIT_FUNC PyInit__streams(void) {

@@ -1,3 +1,6 @@
 from socket import SocketType
+from typing import Any
 
 class StreamSocket(SocketType): ...
+
+def accept(listening: Any, /) -> tuple[int, int, str, int] | None: ...

@@ -142,10 +142,13 @@ class FakeSystem(System):
     def inherited(self, fd: int) -> Any:
         return self.open[fd]
 
-    def accept(self, listening: Any) -> tuple[Any, Sockaddr]:
+    def accept(self, listening: Any) -> tuple[Any, tuple[str, int]] | None:
         if not listening.queue:
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            return None
         return listening.queue.pop(0), ("192.0.2.1", 50000)
+
+    def prepare_listening(self, listening: Any) -> None:
+        pass
 
     def shuffle(self, ready: list[tuple[int, int]]) -> None:
         if self.shuffles:

@@ -1,8 +1,7 @@
 """Accepting clients, within the limits."""
 
-import socket
 import ssl
-from typing import Any, Final
+from typing import Final
 
 from penstock.dataplane.board.layout import (
     W_ACCEPT_PAUSES,
@@ -17,7 +16,7 @@ from penstock.dataplane.client.settings import ClientSettings
 from penstock.dataplane.client.tcp import TcpClient
 from penstock.dataplane.context import Context
 from penstock.dataplane.io.loop import EXHAUSTED, PEER_CLOSED, READABLE, Pollable
-from penstock.dataplane.io.system import Socket
+from penstock.dataplane.io.system import Accepted, Socket
 from penstock.dataplane.io.tls import TlsChannel
 
 # Clients accepted for one readiness event, so that a flood does not starve those already here.
@@ -54,16 +53,21 @@ class Listener(ListeningSocket):
         self.tls: ssl.SSLContext | None = None
         self._listening: bool = False
         self._paused: bool = False
+        self._at_once: int = 1  # clients to accept for one event
 
     def configure(self, settings: ClientSettings, tls: ssl.SSLContext | None) -> None:
         self.settings = settings
         self.tls = tls
         if not self._listening and not self.context.stopping:
             self._listening = True
+            self.context.system.prepare_listening(self.sock)
             self.context.loop.add(self, READABLE)
 
     def on_ready(self, events: int) -> None:
-        self._accept()
+        # The loop tells again of those who still wait: asking for one more than came is a call in
+        # vain for each client of a listener where they come singly.
+        more = self._accept(self._at_once)
+        self._at_once = min(self._at_once * 2, _ACCEPTS_AT_ONCE) if more else 1
 
     def on_deadline(self) -> None:
         """Try again after a pause."""
@@ -79,30 +83,30 @@ class Listener(ListeningSocket):
         """
         if self._listening:
             for _ in range(_LAST_ACCEPTS):
-                if not self._accept():
+                if not self._accept(_ACCEPTS_AT_ONCE):
                     break
             self._listening = False
             self.deadline = 0.0
             self.context.loop.remove(self)
             self.sock.close()
 
-    def _accept(self) -> bool:
+    def _accept(self, most: int) -> bool:
         """Take some clients; whether more may be waiting."""
         context = self.context
-        for _ in range(_ACCEPTS_AT_ONCE):
+        for _ in range(most):
             if len(context.loop.by_fd) >= context.max_descriptors:
                 self._pause()  # the rest is for connections to endpoints
                 return False
             try:
-                sock, address = context.system.accept(self.sock)
-            except BlockingIOError:
-                return False
+                accepted = context.system.accept(self.sock)
             except OSError as error:
                 if error.errno in EXHAUSTED:
                     self._pause()
                     return False
                 continue  # the client was gone before we came (accept(2), "Error handling")
-            self._take(sock, address)
+            if accepted is None:
+                return False
+            self._take(accepted)
         return True
 
     def _pause(self) -> None:
@@ -112,7 +116,8 @@ class Listener(ListeningSocket):
             self.context.loop.change(self, 0)
         self.deadline = self.context.loop.env.now + _PAUSE_S
 
-    def _take(self, sock: Socket, address: tuple[Any, ...]) -> None:
+    def _take(self, accepted: Accepted) -> None:
+        sock, address = accepted
         settings = self.settings
         context = self.context
         assert settings is not None
@@ -134,14 +139,6 @@ class Listener(ListeningSocket):
                 context.counters.bump(W_REFUSED_LIMIT)
                 sock.close()
             return
-        try:
-            sock.setblocking(False)
-            if address[1]:  # a socket file has no port
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError:
-            context.client_left(counted)
-            sock.close()
-            return
         if named_later:
             context.loop.add(
                 ProxiedClient(context, sock, self.tls, host, settings), READABLE | PEER_CLOSED
@@ -155,7 +152,9 @@ class Listener(ListeningSocket):
             context.loop.add(client, READABLE | PEER_CLOSED)
         else:
             stream = TcpClient(context, sock, tls, host, settings)
-            context.loop.add(stream, READABLE | PEER_CLOSED)
+            if tls is None and settings.protocol == "tcp":
+                stream.events = PEER_CLOSED  # it is not read before its relay begins
+            context.loop.add(stream, stream.events)
             stream.begin()
 
     def _invite(self, sock: Socket, host: str, settings: ClientSettings, counted: bool) -> bool:
@@ -164,6 +163,5 @@ class Listener(ListeningSocket):
         if challenges is None or not challenges.may_ask(self.tls is not None, counted):
             return False
         client = ChallengedClient(self.context, sock, self.tls, host, settings, challenges, counted)
-        sock.setblocking(False)
         self.context.loop.add(client, READABLE | PEER_CLOSED)
         return True

@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from random import Random
 from select import epoll
 from time import monotonic, time
@@ -19,22 +20,51 @@ from mypy_extensions import mypyc_attr
 
 # ``socket.SocketType``, or what stands in for it: its methods are called by name in any case.
 Socket: TypeAlias = Any
+# An accepted socket, which does not block, with host and port of whom it is.
+Accepted: TypeAlias = tuple[Socket, tuple[str, int]]
+
+_AF_UNIX: Final = int(socket.AF_UNIX)
+_NON_BLOCKING_STREAM: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 
 
 def stream_socket_type() -> Any:
     """``StreamSocket`` of our C module; Python's own where that was not built or is not wanted."""
+    found = _in_c("_streams")
+    return socket.SocketType if found is None else found.StreamSocket
+
+
+def poller_type() -> Any:
+    """``Poller`` of our C module, likewise."""
+    found = _in_c("_poller")
+    return epoll if found is None else found.Poller
+
+
+def _in_c(name: str) -> Any:
     if os.environ.get("PENSTOCK_PURE") == "1":
-        return socket.SocketType
+        return None
     try:
-        from penstock import _streams
+        return import_module(f"penstock.{name}")
     except ImportError:
-        return socket.SocketType
-    return _streams.StreamSocket
+        return None
+
+
+def _accept(listening: Socket) -> tuple[int, int, str, int] | None:
+    """As ``accept`` of our C module."""
+    try:
+        fd, address = listening._accept()
+    except BlockingIOError:
+        return None
+    os.set_blocking(fd, False)
+    family: int = listening.family
+    if family == _AF_UNIX:
+        return fd, family, "127.0.0.1", 0
+    return fd, family, address[0], address[1]
 
 
 _StreamSocket: Final[Any] = stream_socket_type()
-_AF_UNIX: Final = int(socket.AF_UNIX)
-_LOCAL_PEER: Final = ("127.0.0.1", 0)
+_streams: Final[Any] = _in_c("_streams")
+_accept_one: Final[Any] = _accept if _streams is None else _streams.accept
+_Poller: Final[Any] = poller_type()
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -57,8 +87,8 @@ class System:
         return sys.platform == "linux"
 
     def poller(self) -> Any:
-        """What tells which descriptors are ready: an ``epoll``, or what has its methods."""
-        return epoll()
+        """What tells which descriptors are ready: what has the methods of an ``epoll``."""
+        return _Poller()
 
     def connect(self, family: int, sockaddr: Any) -> Socket:
         """A stream socket that is connecting. Raises OSError when that cannot be begun.
@@ -66,9 +96,8 @@ class System:
         A socket file whose queue is full refuses with EAGAIN: there is no waiting for it
         (connect(2)).
         """
-        sock = _StreamSocket(family, socket.SOCK_STREAM)
+        sock = _StreamSocket(family, _NON_BLOCKING_STREAM)
         try:
-            sock.setblocking(False)
             if family != _AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             code = sock.connect_ex(sockaddr)
@@ -89,13 +118,20 @@ class System:
         """The socket of a descriptor that was handed to this process."""
         return socket.socket(fileno=fd)
 
-    def accept(self, listening: Socket) -> tuple[Socket, tuple[Any, ...]]:
-        """A client's socket and its address. Raises BlockingIOError when none waits.
+    def accept(self, listening: Socket) -> Accepted | None:
+        """A client that waits, or None. Raises OSError where it was gone before we came, or the
+        system has no more to give.
 
-        Who comes to a socket file is on this machine, and has its address.
+        Who comes to a socket file is on this machine, and has its address. The socket does not
+        block, and has what ``prepare_listening`` asked for.
         """
-        fd, address = listening._accept()
-        family: int = listening.family
-        if family == _AF_UNIX:
-            address = _LOCAL_PEER
-        return _StreamSocket(family, socket.SOCK_STREAM, 0, fd), address
+        found = _accept_one(listening)
+        if found is None:
+            return None
+        fd, family, host, port = found
+        return _StreamSocket(family, _NON_BLOCKING_STREAM, 0, fd), (host, port)
+
+    def prepare_listening(self, listening: Socket) -> None:
+        """What is accepted inherits the option (tcp(7)), so that none need set it."""
+        if listening.family != _AF_UNIX:
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -166,8 +166,12 @@ class Relay(SideOwner):
     def end_of(self, side: TunnelSide) -> None:
         if not self._open:
             return
+        other = self._other(side)
+        if other.is_told_by_close() and side.was_told_end():
+            self.close(ENDED)  # the usual end: two system calls less than by the steps below
+            return
         side.stop_reading()
-        self._other(side).end_sending()
+        other.end_sending()
         self._end_if_passed()
 
     def broke(self, side: TunnelSide) -> None:

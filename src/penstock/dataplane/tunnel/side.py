@@ -45,6 +45,14 @@ class TunnelSide:
         """Whether it sent its end, and was told the other's."""
         raise NotImplementedError
 
+    def was_told_end(self) -> bool:
+        """Whether it was told the other's end."""
+        raise NotImplementedError
+
+    def is_told_by_close(self) -> bool:
+        """Whether it sent its end, and closing tells it the other's, after all that it was sent."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Both ways have ended, or nobody waits for anything more."""
         raise NotImplementedError

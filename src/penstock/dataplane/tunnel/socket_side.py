@@ -138,6 +138,12 @@ class SocketSide(Connection, TunnelSide):
     def has_passed_all(self) -> bool:
         return self.ended and self._shut
 
+    def was_told_end(self) -> bool:
+        return self._shut
+
+    def is_told_by_close(self) -> bool:
+        return self.ended and self.tls is None and not self.owes()
+
     def _shut_down(self) -> None:
         tls = self.tls
         if tls is not None and not self._said_farewell:

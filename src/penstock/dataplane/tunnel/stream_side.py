@@ -120,6 +120,12 @@ class StreamSide(StreamReceiver, TunnelSide, StreamUser):
     def has_passed_all(self) -> bool:
         return not self._stream.remote_open and not self._stream.local_open
 
+    def was_told_end(self) -> bool:
+        return not self._stream.local_open
+
+    def is_told_by_close(self) -> bool:
+        return False  # by END_STREAM alone
+
     # --- ends -------------------------------------------------------------------------------
 
     def on_reset(self, stream: Stream, code: int) -> None:
