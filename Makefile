@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # More than cores: much of the time tests wait for processes. Those of a file stay together, and
 # share what it starts, until a process has nothing left to do.
-PYTEST_ARGUMENTS ?= --numprocesses 4 --dist worksteal
+PYTEST_ARGUMENTS ?= --numprocesses 6 --dist worksteal
 # Of the order of tests; `make test SEED=…` repeats one.
 ifndef SEED
 SEED := $(shell date +%s)
@@ -33,8 +33,8 @@ DEBIAN_PACKAGES := curl dnsmasq-base haproxy nghttp2-client nginx-light wrk
 .PHONY: help
 help:
 	@echo "make demo    emulated engines, the balancer, two policies on the same traffic; Ctrl-C ends it"
-	@echo "make test    all checks, all tests compiled, and those of the compiled layers interpreted too"
-	@echo "make test-interpreted   all tests on the interpreted form"
+	@echo "make test    all checks and all tests, those of the compiled layers on the compiled form"
+	@echo "make test-interpreted   the tests of those layers on the interpreted form"
 	@echo "make test-protocols   the same scenarios over HTTP/2"
 	@echo "make test-large   what takes many seconds or processes: upgrades, floods, whole demos"
 	@echo "make test-whole   the whole data plane on a kernel of chance for a minute, compiled"
@@ -75,26 +75,32 @@ test: $(VENV)/installed
 	@$(MAKE) --no-print-directory --jobs=2 checks $(VENV)/compiled
 	@$(MAKE) --no-print-directory test-compiled
 
-# The layers that are compiled are tested in both forms, all else in one: `make test-interpreted` has
-# the rest.
-BOTH_FORMS := tests/contract tests/whole tests/unit/core tests/unit/dataplane tests/unit/sim tests/unit/wire
+# Tests of what is never compiled: the form cannot matter, and they need not wait for the compiler.
+ONE_FORM := $(addprefix tests/unit/,admin benchmarks cli config control deploy docs fleet theory)
+BOTH_FORMS := $(addprefix --ignore=,$(ONE_FORM))
 
 .PHONY: checks
 checks: $(VENV)/development
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory test-interpreted TESTS="$(BOTH_FORMS)"
+	@$(MAKE) --no-print-directory test-one-form
+
+.PHONY: test-one-form
+test-one-form: $(VENV)/development $(VENV)/collected
+	@echo "== tests of what is never compiled, SEED=$(SEED)"
+	@PENSTOCK_PURE=1 $(BIN)/python $(PYTEST) $(ONE_FORM)
 
 .PHONY: test-compiled
 test-compiled: $(VENV)/compiled $(VENV)/development
 	@if $(BIN)/penstock --version | grep --quiet '(compiled'; then \
 	  echo "== tests, $$($(BIN)/penstock --version), SEED=$(SEED)"; \
-	  $(BIN)/python $(PYTEST); \
+	  $(BIN)/python $(PYTEST) $(BOTH_FORMS); \
 	else echo "== not compiled"; $(MAKE) --no-print-directory test-interpreted; fi
 
+# The same tests in the other form.
 .PHONY: test-interpreted
 test-interpreted: $(VENV)/development $(VENV)/collected
 	@echo "== tests, $$(PENSTOCK_PURE=1 $(BIN)/penstock --version), SEED=$(SEED)"
-	@PENSTOCK_PURE=1 $(BIN)/python $(PYTEST) $(TESTS)
+	@PENSTOCK_PURE=1 $(BIN)/python $(PYTEST) $(BOTH_FORMS)
 
 # The scenarios that are the same whatever the client speaks, over HTTP/2.
 .PHONY: test-protocols
