@@ -18,6 +18,7 @@ from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.inspection import GO_ON, READ_ON, REFUSE, Inspection
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
+from penstock.dataplane.exchange.slots import give_slot
 from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.llm.learning import LlmLearning
 from penstock.dataplane.pool.model_waits import ModelsAwaiter
@@ -215,7 +216,8 @@ class Clearance(EntranceOwner, ModelsAwaiter, EntryOwner):
         endpoint = attempt.endpoint
         inspection = self.inspection
         if inspection is None:
-            give_slot(pool_plan, attempt)
+            if endpoint.slots is not None:
+                give_slot(pool_plan, endpoint, attempt.ticket)
             head = pool_plan.forwarded(endpoint, False)
         else:
             legible = inspection.adapt(endpoint, attempt.ticket) or watched
@@ -270,10 +272,3 @@ class Clearance(EntranceOwner, ModelsAwaiter, EntryOwner):
         self.inspection = None
         self._entrance = None
         self._dispatch = None
-
-
-def give_slot(pool_plan: PoolPlan, attempt: Attempt) -> None:
-    """Of an engine that has slots, and is not told which."""
-    endpoint = attempt.endpoint
-    if endpoint.slots is not None and pool_plan.api != OTHER:
-        endpoint.give_slot(attempt.ticket)

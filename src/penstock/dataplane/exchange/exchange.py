@@ -23,9 +23,9 @@ from penstock.dataplane.exchange.answer_handling import AnswerHandling
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
-from penstock.dataplane.exchange.clearance import Clearance, ClearanceOwner, give_slot
+from penstock.dataplane.exchange.clearance import Clearance, ClearanceOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
-from penstock.dataplane.exchange.failover import Failover, may_be_sent_again
+from penstock.dataplane.exchange.failover import Failover, is_watched, may_be_sent_again
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
 from penstock.dataplane.exchange.inspection import Inspection
@@ -36,8 +36,8 @@ from penstock.dataplane.exchange.own_call import CallOwner, OwnCall
 from penstock.dataplane.exchange.own_services import call_of
 from penstock.dataplane.exchange.passage import Passage, PassageOwner
 from penstock.dataplane.exchange.relaying import ChangedProtocol, TunnelOwner
+from penstock.dataplane.exchange.slots import give_slot
 from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt, split_of
-from penstock.dataplane.exchange.steady import is_watched
 from penstock.dataplane.exchange.telling import Told, tell_end
 from penstock.dataplane.exchange.tracing import RequestTrace
 from penstock.dataplane.exchange.turns import Turns
@@ -239,7 +239,7 @@ class Exchange(
         clearance = self.clearance
         if clearance is None:
             if endpoint.slots is not None:
-                give_slot(pool_plan, attempt)
+                give_slot(pool_plan, endpoint, attempt.ticket)
             head = pool_plan.forwarded(endpoint, False)
         else:
             watched = self.passage is not None and self.passage.steady is not None

@@ -5,7 +5,7 @@ A retry goes back to *eligible*, never after a byte of a response has gone to th
 
 from typing import Final
 
-from penstock.core.attempts import Failure
+from penstock.core.attempts import Failure, may_generate_again
 from penstock.core.retry import IDEMPOTENT_METHODS, REFUSALS
 from penstock.core.ticket import ABANDONED, DONE, RESET
 from penstock.dataplane.context import Context
@@ -16,6 +16,7 @@ from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.grpc_call import GrpcCall, may_be_made_again
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.http1 import Field
 
@@ -144,7 +145,7 @@ class Failover:
         inspection = self.inspection
         plan = self._plan
         silent = status == 0 and (held or stream is None or not stream.was_answered())
-        harmless = silent and inspection is not None and inspection.is_harmless(leaves=late)
+        harmless = silent and is_harmless(plan, inspection, leaves=late)
         failure = Failure(
             attempt.endpoint,
             outcome,
@@ -196,4 +197,42 @@ def may_be_sent_again(
         return False
     if prompt.asks_usage and endpoint.habits.usage.may_refuse(prompt.found.api):
         return True
-    return inspection.is_harmless() and context.prompt_bytes * 2 <= context.prompt_room
+    return is_harmless(plan, inspection) and context.prompt_bytes * 2 <= context.prompt_room
+
+
+def is_watched(
+    pool: LivePool,
+    plan: PoolPlan,
+    body: RequestBody,
+    inspection: Inspection | None,
+    *,
+    is_call: bool,
+) -> bool:
+    """Whether attempts of such a request are watched (``steady.py``) in pools that do: it may be
+    sent again, being a streamed generation or what else may be. ``is_call``: of gRPC."""
+    if streams_harmlessly(plan, inspection):
+        return True
+    return (
+        pool.learning is None
+        and plan.repeats_sent
+        and body.complete
+        and not is_call
+        and plan.upgrade is None
+    )
+
+
+def is_harmless(plan: PoolPlan, inspection: Inspection | None, *, leaves: bool = False) -> bool:
+    """Whether it asks for a generation that may be begun again, see ``may_generate_again``."""
+    prompt = inspection.prompt if inspection is not None else None
+    if prompt is None or not plan.pool.rules.generations:
+        return False
+    found = prompt.found
+    return may_generate_again(
+        stays=found.stays, runs_tools=found.runs_tools, streams=found.stream, leaves=leaves
+    )
+
+
+def streams_harmlessly(plan: PoolPlan, inspection: Inspection | None) -> bool:
+    """Whether it asks for such a one token by token."""
+    prompt = inspection.prompt if inspection is not None else None
+    return prompt is not None and prompt.found.stream and is_harmless(plan, inspection, leaves=True)

@@ -7,8 +7,7 @@ Ollama's own or the counting of tokens, only the model is read, which decides wh
 from collections.abc import Sequence
 from typing import Final
 
-from penstock.core.attempts import Attempts, may_generate_again
-from penstock.core.prefixes.engine_slots import ANY
+from penstock.core.attempts import Attempts
 from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 from penstock.dataplane.board.layout import P_UNREAD
@@ -16,6 +15,8 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.body import RequestBody
+from penstock.dataplane.exchange.prompt_refusals import TRANSFER, missing_model, no_memory
+from penstock.dataplane.exchange.slots import ask_for_slot, give_slot
 from penstock.dataplane.llm.body_skimming import BodySkimming, CodedBody, renamed
 from penstock.dataplane.llm.learning import LlmLearning
 from penstock.dataplane.llm.prompt_body import PromptBody
@@ -100,7 +101,7 @@ class Inspection:
     def read(self, data: bytes, complete: bool) -> int:
         """The next bytes of the body; it keeps them itself. One over a bound passes unread."""
         # What came with the head is there already, and takes no room while that is all.
-        roomy = self._take_room(len(data)) or complete
+        roomy = self._body.take_room(self._context, len(data)) or complete
         if self._skimming is not None:
             self._skimming.feed(data)
         if self._coded is not None and not self._decode(self._coded, data, complete):
@@ -131,11 +132,8 @@ class Inspection:
         """Take its content coding off; False when more comes out than may."""
         out = coded.feed(data, complete)
         if out and not complete:
-            self._take_room(out)
+            self._body.take_room(self._context, out)
         return not coded.is_over
-
-    def _take_room(self, size: int) -> bool:
-        return self._body.take_room(self._context, size)
 
     # --- when it is there -------------------------------------------------------------------
 
@@ -154,7 +152,7 @@ class Inspection:
                 return AWAIT_MODELS
             if plan.api == OTHER and not plan.boundary:
                 return GO_ON  # it is the engine's to refuse, or to fetch
-            return self._refuse_model(place.name)
+            return self._refuse(missing_model(plan, place.name, self._request_id))
         if model != place.name:
             pieces = self._body.pieces()
             data = renamed(self._head, pieces, place, model)
@@ -175,7 +173,7 @@ class Inspection:
             decoded = coded.take()
         prompt = PromptBody(plan.api, self._head, body, decoded)
         if prompt.found.transfer and plan.pool.refuses_transfers:
-            return self._refuse_transfer(prompt.found.transfer)
+            return self._refuse_body(400, TRANSFER % prompt.found.transfer)
         if not prompt.asked and not prompt.found.problem:
             prompt.ask_for_model_if_any(plan.pool.names.default)
         asked = prompt.asked
@@ -190,7 +188,7 @@ class Inspection:
             elif comes_in_lines(plan.api):
                 return GO_ON  # it is Ollama's to refuse, or to fetch
             elif plan.api != OTHER:
-                return self._refuse_model(asked)
+                return self._refuse(missing_model(plan, asked, self._request_id))
         if plan.api == OTHER:
             if not model:
                 self._find_keeper(prompt, "")
@@ -256,15 +254,7 @@ class Inspection:
             return GO_ON if self._coded is not None else self._follow_front()
         if roomy:
             return self._refuse_long()
-        self.refusal = answers.refusal(
-            503,
-            "no memory is left to read prompts",
-            request_id=self._request_id,
-            retry_after_s=1,
-            kind="overloaded",
-            family=plan.family,
-        )
-        return REFUSE
+        return self._refuse(no_memory(plan, self._request_id))
 
     def _follow_front(self) -> int:
         """Go by the model that stands at the front of a body that cannot be awaited."""
@@ -278,41 +268,21 @@ class Inspection:
         self._skimming = front
         return self._follow_name(front)
 
-    def _refuse_model(self, model: str) -> int:
-        plan = self._plan
-        shown = model[: answers.MAX_NAME_SHOWN]
-        awaited = plan.pool.awaited()
-        if awaited is not None:
-            self.refusal = answers.refusal(
-                503,
-                f"the model `{shown}` is not known yet: not every endpoint has listed its models",
-                request_id=self._request_id,
-                retry_after_s=1,
-                family=plan.family,
-            )
-            return REFUSE
-        known = plan.pool.known_models()
-        told = answers.unknown_model(model, known, family=plan.family, request_id=self._request_id)
-        told.why = f"no endpoint of pool {plan.pool.name} serves the model {shown}"
-        self.refusal = told
-        return REFUSE
-
-    def _refuse_transfer(self, field: str) -> int:
-        """It would have an engine connect with a host of the client's choice."""
-        told = f"`{field}` is between engines, and not for clients to set: leave it out"
-        return self._refuse_body(400, told)
-
     def _refuse_body(
         self, status: int, problem: str, headers: Sequence[tuple[str, str]] = ()
     ) -> int:
         family = self._plan.family
-        self.refusal = answers.bad_body(
+        told = answers.bad_body(
             status, problem, headers=headers, family=family, request_id=self._request_id
         )
-        return REFUSE
+        return self._refuse(told)
 
     def _refuse_long(self) -> int:
         return self._refuse_body(413, f"the body has over {self._plan.pool.prompt_bytes} bytes")
+
+    def _refuse(self, answer: Answer) -> int:
+        self.refusal = answer
+        return REFUSE
 
     # --- for the endpoint that was chosen ---------------------------------------------------
 
@@ -323,8 +293,8 @@ class Inspection:
         """
         prompt = self.prompt
         if prompt is None:
-            if endpoint.slots is not None and self._plan.api != OTHER:
-                endpoint.give_slot(ticket)
+            if endpoint.slots is not None:
+                give_slot(self._plan, endpoint, ticket)
             return self.renames
         if self._adapts or endpoint.slots is not None or prompt.names_slot:
             self._adapt_prompt(prompt, endpoint, ticket)
@@ -341,20 +311,9 @@ class Inspection:
             else:
                 prompt.ask_plainly()
         if endpoint.slots is not None:
-            self._take_slot(prompt, endpoint, ticket)
+            ask_for_slot(prompt, endpoint, ticket)
         if prompt.data:
             self._body.replace(prompt.data, len(prompt.data) if prompt.changed else -1)
-
-    def _take_slot(self, prompt: PromptBody, endpoint: LiveEndpoint, ticket: Ticket) -> None:
-        """Choose one of the engine's slots, or leave that to the engine."""
-        slot = ANY
-        conversation = 0
-        if prompt.may_ask_for_slot():
-            conversation = prompt.found.opening or ticket.request.session_hash
-            slot = endpoint.choose_slot(conversation, prompt.found)
-            if slot >= 0 and not prompt.ask_for_slot(slot):
-                slot = ANY
-        endpoint.give_slot(ticket, slot, conversation)
 
     def ask_again_plainly(self, endpoint: LiveEndpoint) -> bool:
         """Ask without what was asked for in the client's stead, if that may be why it was refused:
@@ -388,24 +347,6 @@ class Inspection:
             )
 
     # --- when attempts fail -----------------------------------------------------------------
-
-    def is_harmless(self, *, leaves: bool = False) -> bool:
-        """Whether it asks for a generation that may be begun again, see ``may_generate_again``."""
-        prompt = self.prompt
-        if prompt is None or not self._plan.pool.rules.generations:
-            return False
-        found = prompt.found
-        return may_generate_again(
-            stays=found.stays, runs_tools=found.runs_tools, streams=found.stream, leaves=leaves
-        )
-
-    def sent(self) -> tuple[int, bytes]:
-        """Of which API it is, and the JSON that was sent; b"" where another may not be."""
-        prompt = self.prompt
-        if prompt is None:
-            return OTHER, b""
-        prompt.leave_slot()
-        return prompt.found.api, prompt.json if prompt.may_be_edited() else b""
 
     def tells_lines(self) -> bool:
         """Whether its streamed answer comes in lines of JSON."""
@@ -441,11 +382,6 @@ class Inspection:
         prompt.drop()
         if not found.problem:
             self.request = self._learning.request_of(self._plan.request, found)
-
-    def streams_harmlessly(self) -> bool:
-        """Whether it asks for such a one token by token."""
-        prompt = self.prompt
-        return prompt is not None and prompt.found.stream and self.is_harmless(leaves=True)
 
     def fall_back(self, attempts: Attempts) -> None:
         """When every endpoint that serves the model has failed, or as many of them as may be tried,

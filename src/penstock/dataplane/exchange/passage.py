@@ -122,7 +122,7 @@ class Passage(SteadyOwner):
             body,
             failover.dispatch,
             failover.inspection,
-            self._pool_plan.first_token_s,
+            self._pool_plan,
         )
 
     # --- attempts ---------------------------------------------------------------------------

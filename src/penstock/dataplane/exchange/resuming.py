@@ -9,7 +9,7 @@ from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import P_KEPT_BYTES, P_NOT_RESUMED, RESUME_REFUSALS
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.inspection import Inspection
-from penstock.wire.openai import ANTHROPIC, COMPLETION
+from penstock.wire.openai import ANTHROPIC, COMPLETION, OTHER
 from penstock.wire.resume.answer_text import AnswerText
 from penstock.wire.resume.events import EventSplitter
 from penstock.wire.resume.forms import resumption_of, splicer_of, splitter_of, text_of
@@ -36,7 +36,9 @@ class Resuming:
         self._context: Context = context
         self._counters: PoolCounters = counters
         self._inspection: Inspection = inspection
-        api, self._body = inspection.sent()
+        prompt = inspection.prompt
+        api = prompt.found.api if prompt is not None else OTHER
+        self._body: bytes = prompt.sent() if prompt is not None else b""
         self._api: int = api
         self.text: AnswerText = text_of(api)
         self._splitter: EventSplitter = splitter_of(api)

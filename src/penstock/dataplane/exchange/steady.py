@@ -16,6 +16,7 @@ from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.body import RequestBody
 from penstock.dataplane.exchange.continuation import Continuation
 from penstock.dataplane.exchange.dispatch import Dispatch
+from penstock.dataplane.exchange.failover import streams_harmlessly
 from penstock.dataplane.exchange.first_token import FirstToken
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.held_answer import HeldAnswer
@@ -26,7 +27,6 @@ from penstock.dataplane.exchange.token_alarm import TokenAlarm, TokenAwaiter
 from penstock.dataplane.exchange.two_at_once import TwoAtOnce, count_vain
 from penstock.dataplane.llm.answer_reading import streams_events, streams_lines
 from penstock.dataplane.pool.live_endpoint import MovableStream
-from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.chunked import LAST_CHUNK, encode_chunk
 from penstock.wire.http1 import ResponseHead
@@ -56,7 +56,7 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         body: RequestBody,
         dispatch: Dispatch,
         inspection: Inspection | None,
-        first_token_s: float,
+        plan: PoolPlan,
     ) -> None:
         self._context: Context = context
         self._owner: SteadyOwner | None = owner
@@ -67,7 +67,7 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         )
         self._dispatch: Dispatch = dispatch
         # It is a streamed answer of a language model.
-        self._generates: bool = inspection is not None and inspection.streams_harmlessly()
+        self._generates: bool = streams_harmlessly(plan, inspection)
         if self._generates and inspection is not None and dispatch.pool.asks_ids:
             inspection.ask_for_ids()
         self._held: dict[Attempt, HeldAnswer] = {}
@@ -75,6 +75,7 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         self._two: TwoAtOnce | None = None
         if rules is not None:
             self._two = TwoAtOnce(rules, dispatch, body, inspection)
+        first_token_s = plan.first_token_s
         within_s = first_token_s if self._generates else 0.0
         self._first: FirstToken = FirstToken(dispatch, first_token_s, within_s)
 
@@ -400,24 +401,3 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         if self._continuation is not None:
             self._continuation.end()
             self._continuation = None
-
-
-def is_watched(
-    pool: LivePool,
-    plan: PoolPlan,
-    body: RequestBody,
-    inspection: Inspection | None,
-    *,
-    is_call: bool,
-) -> bool:
-    """Whether it is the answer to a request that may be sent again: a streamed generation, or what
-    else may be. ``is_call``: of gRPC."""
-    if inspection is not None and inspection.streams_harmlessly():
-        return True
-    return (
-        pool.learning is None
-        and plan.repeats_sent
-        and body.complete
-        and not is_call
-        and plan.upgrade is None
-    )

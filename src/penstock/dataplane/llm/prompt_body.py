@@ -122,6 +122,11 @@ class PromptBody:
         # Else trailers follow, and they may speak of the body.
         return not self._head.chunked or self.data.endswith(b"\r\n" + LAST_CHUNK)
 
+    def sent(self) -> bytes:
+        """The JSON that is sent, without a slot; b"" where another may not be."""
+        self.leave_slot()
+        return self.json if self.may_be_edited() else b""
+
     def ask_for_usage(self) -> None:
         """Ask the engine to tell usage at the end of the stream, where the client did not."""
         if self.asks_usage or not self._json or not self.may_ask_for_usage():

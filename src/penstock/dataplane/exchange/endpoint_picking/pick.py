@@ -33,10 +33,10 @@ from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.log_line import log_line
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.own_answers import OwnAnswers
+from penstock.dataplane.exchange.slots import give_slot
 from penstock.dataplane.llm.answer_reading import AnswerReading, names_reading_of
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.http1 import RequestHead, ResponseHead
-from penstock.wire.openai import OTHER
 
 _FIRST_BYTE: Final = 2  # of the histograms, as in board.PHASES
 _TELLS_NOTHING: Final = frozenset(("client_gone", "crashed"))
@@ -182,8 +182,8 @@ class Pick(AttemptOwner, ClearanceOwner):
             return
         attempt.peer = destination.encode()
         inspection = self._inspection()
-        if endpoint.slots is not None and self.pool_plan.api != OTHER:
-            endpoint.give_slot(attempt.ticket)
+        if endpoint.slots is not None:
+            give_slot(self.pool_plan, endpoint, attempt.ticket)
         if inspection is not None and not self._changes:
             inspection.renames = False
         self.picked = True
