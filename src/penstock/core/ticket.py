@@ -178,6 +178,11 @@ class Ticket:
             finally:
                 self._tell_endpoint(outcome, now)
 
+    def settle_once(self, outcome: int, now: float) -> None:
+        """Likewise, unless it was: whoever gives up need not know."""
+        if self.outcome < 0:
+            self.settle(outcome, now)
+
     def _free(self, outcome: int, now: float) -> None:
         """Its load is gone, and so is what it was owed."""
         endpoint = self.endpoint

@@ -11,12 +11,11 @@ import ssl
 from typing import Final
 
 from penstock.dataplane.board.layout import W_REFUSED_ADDRESS
-from penstock.dataplane.client.http1 import ClientConnection
+from penstock.dataplane.client.becoming import become_client, has_crashed_since, is_client_at_last
 from penstock.dataplane.client.settings import Challenges, ClientSettings
-from penstock.dataplane.client.tcp import TcpClient
 from penstock.dataplane.context import Context
 from penstock.dataplane.io.connection import READ_BYTES
-from penstock.dataplane.io.loop import READABLE, Pollable
+from penstock.dataplane.io.loop import Pollable
 from penstock.dataplane.io.system import Socket
 from penstock.dataplane.io.tls import TlsChannel
 from penstock.wire.client_hello import ClientHelloReader
@@ -85,18 +84,11 @@ class ChallengedClient(Pollable):
         self._close()
 
     def on_crash(self) -> None:
-        now_there = self._context.loop.by_fd.get(self.fd)
-        if now_there is self:
+        if not has_crashed_since(self._context, self):
             self._close()
-        elif now_there is not None:  # it crashed on the first bytes that it was given
-            now_there.on_crash()
 
     def close_if_idle(self) -> None:
-        """The worker stops: what is here already is still taken."""
-        self.on_ready(READABLE)
-        now_there = self._context.loop.by_fd.get(self.fd)
-        if now_there is not None and now_there is not self:
-            now_there.close_if_idle()
+        is_client_at_last(self._context, self)
 
     def cut_off(self) -> None:
         self._close()
@@ -159,18 +151,16 @@ class ChallengedClient(Pollable):
             context.counters.bump(W_REFUSED_ADDRESS)
             self._close()
             return
-        self.deadline = 0.0
-        tls = TlsChannel(self._tls, True, None) if self._tls is not None else None
-        if self._settings.protocol == "http":
-            client = ClientConnection(context, self._sock, tls, self._address, self._settings)
-            client.told = self.told
-            context.loop.replace(self, client)
-            client.begin_with(self._received)
-        else:
-            stream = TcpClient(context, self._sock, tls, self._address, self._settings)
-            stream.told = self.told
-            context.loop.replace(self, stream)
-            stream.begin(self._received)
+        become_client(
+            context,
+            self,
+            self._sock,
+            self._tls,
+            self._address,
+            self._settings,
+            self.told,
+            self._received,
+        )
 
     def _close(self) -> None:
         if self._context.loop.by_fd.get(self.fd) is not self:

@@ -13,16 +13,14 @@ from penstock.dataplane.board.layout import (
     W_REFUSED_ADDRESS,
     W_REFUSED_LIMIT,
 )
+from penstock.dataplane.client.becoming import become_client, has_crashed_since, is_client_at_last
 from penstock.dataplane.client.challenge import ChallengedClient
-from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.client.settings import ClientSettings
-from penstock.dataplane.client.tcp import TcpClient
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.log_line import closed_line
 from penstock.dataplane.io.connection import READ_BYTES
-from penstock.dataplane.io.loop import READABLE, Pollable
+from penstock.dataplane.io.loop import Pollable
 from penstock.dataplane.io.system import Socket
-from penstock.dataplane.io.tls import TlsChannel
 from penstock.wire.preface import BAD, FOUND, NEED_MORE
 from penstock.wire.proxy_protocol import PROXY, TCP, ProxyHeader, read_proxy_header
 
@@ -88,20 +86,12 @@ class ProxiedClient(Pollable):
         self._refuse(cell, f"no whole PROXY header came within {self._waits_s:g} s")
 
     def on_crash(self) -> None:
-        now_there = self._context.loop.by_fd.get(self.fd)
-        if now_there is self:
+        if not has_crashed_since(self._context, self):
             self._close()
-        elif now_there is not None:  # it crashed on the first bytes that it was given
-            now_there.on_crash()
 
     def close_if_idle(self) -> None:
-        """The worker stops: what is here already is still taken."""
-        self.on_ready(READABLE)
-        now_there = self._context.loop.by_fd.get(self.fd)
-        if now_there is self:
+        if not is_client_at_last(self._context, self):
             self.deadline = self._context.env.now + _LAST_WAIT_S
-        elif now_there is not None:
-            now_there.close_if_idle()
 
     def cut_off(self) -> None:
         self._close()
@@ -130,19 +120,7 @@ class ProxiedClient(Pollable):
             return
         if self._tls is not None and self._invite(told, address, rest, True):
             return
-        self.deadline = 0.0
-        tls = TlsChannel(self._tls, True, None) if self._tls is not None else None
-        if settings.speaks_http:
-            client = ClientConnection(context, self._sock, tls, address, settings)
-            client.told = told
-            context.loop.replace(self, client)
-            if rest:
-                client.begin_with(rest)
-        else:
-            stream = TcpClient(context, self._sock, tls, address, settings)
-            stream.told = told
-            context.loop.replace(self, stream)
-            stream.begin(rest)
+        become_client(context, self, self._sock, self._tls, address, settings, told, rest)
 
     def _invite(self, told: ProxyHeader | None, address: str, rest: bytes, counted: bool) -> bool:
         """Let it ask for a challenge of ACME, where there is one to ask for; else False."""

@@ -57,9 +57,7 @@ class AuthCall(ResponseSink):
         self._request_id: bytes = request_id
         self._awaiter: AuthAwaiter | None = awaiter
         plan = question.plan
-        self._ticket: Ticket | None = Ticket(
-            endpoint, plan.pool.policy, plan.request, context.env.now
-        )
+        self._ticket: Ticket = Ticket(endpoint, plan.pool.policy, plan.request, context.env.now)
         self._head: ResponseHead | None = None
         self._body: bytes = b""
 
@@ -100,7 +98,7 @@ class AuthCall(ResponseSink):
         self.stream = None
         if stream is not None:
             stream.give_up()
-        self._settle(ABANDONED)
+        self._ticket.settle_once(ABANDONED, self._context.env.now)
 
     def on_connected(self) -> None:
         stream = self.stream
@@ -121,9 +119,8 @@ class AuthCall(ResponseSink):
         return False
 
     def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:
-        if self._ticket is not None:
-            self._ticket.status = head.status
-            self._ticket.first_byte(self._context.env.now)
+        self._ticket.status = head.status
+        self._ticket.first_byte(self._context.env.now)
         self._head = head
         self.on_body(body, complete)
 
@@ -134,14 +131,14 @@ class AuthCall(ResponseSink):
             self.stream = None
             if stream is not None:
                 stream.give_up()
-            self._settle(ABANDONED)
+            self._ticket.settle_once(ABANDONED, self._context.env.now)
             self._tell(AuthVerdict(0, _NO_FIELDS, b"", "its answer is too long"))
             return
         head = self._head
         if not complete or head is None:
             return
         self.stream = None
-        self._settle(DONE)
+        self._ticket.settle_once(DONE, self._context.env.now)
         if 200 <= head.status < 300:
             verdict = AuthVerdict(head.status, self._question.passed(head.fields), b"")
         elif head.status >= 500:
@@ -157,7 +154,7 @@ class AuthCall(ResponseSink):
             self._reused = False
             self._connect()
             return
-        self._settle(outcome)
+        self._ticket.settle_once(outcome, self._context.env.now)
         late = outcome == TIMEOUT
         why = "it did not answer in time" if late else f"it cannot be asked: {reason}"
         self._tell(AuthVerdict(0, _NO_FIELDS, b"", why))
@@ -183,12 +180,6 @@ class AuthCall(ResponseSink):
         self._awaiter = None
         if awaiter is not None:
             awaiter.on_auth(verdict)
-
-    def _settle(self, outcome: int) -> None:
-        ticket = self._ticket
-        if ticket is not None:
-            self._ticket = None
-            ticket.settle(outcome, self._context.env.now)
 
 
 def ask_auth(

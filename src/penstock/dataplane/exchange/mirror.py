@@ -39,7 +39,7 @@ class Mirror(ResponseSink):
         self.context: Context = context
         ticket = Ticket(endpoint, plan.pool.policy, plan.request, context.env.now)
         endpoint.give_slot(ticket)
-        self.ticket: Ticket | None = ticket
+        self.ticket: Ticket = ticket
         self._head: ForwardedHead = plan.forwarded(endpoint)
         self._bodiless: bool = head.bodiless
         self._request_id: bytes = request_id
@@ -75,7 +75,7 @@ class Mirror(ResponseSink):
         self.stream = None
         if stream is not None:
             stream.give_up()
-        self._settle(ABANDONED)
+        self.ticket.settle_once(ABANDONED, self.context.env.now)
 
     def on_connected(self) -> None:
         stream = self.stream
@@ -105,9 +105,8 @@ class Mirror(ResponseSink):
 
     def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:
         self._answered = True
-        if self.ticket is not None:
-            self.ticket.status = head.status
-            self.ticket.first_byte(self.context.env.now)
+        self.ticket.status = head.status
+        self.ticket.first_byte(self.context.env.now)
         if complete:
             self._done()
 
@@ -117,9 +116,9 @@ class Mirror(ResponseSink):
 
     def on_endpoint_failed(self, outcome: int, reason: str) -> None:
         self.stream = None
-        answered = self.ticket is not None and self.ticket.status > 0
+        answered = self.ticket.status > 0
         self.plan.pool.counters.bump(P_CUT if answered else P_COPIES_GIVEN_UP)
-        self._settle(outcome)
+        self.ticket.settle_once(outcome, self.context.env.now)
 
     def on_endpoint_drained(self) -> None:
         pass
@@ -129,13 +128,7 @@ class Mirror(ResponseSink):
 
     def _done(self) -> None:
         self.stream = None
-        self._settle(DONE)
-
-    def _settle(self, outcome: int) -> None:
-        ticket = self.ticket
-        if ticket is not None:
-            self.ticket = None
-            ticket.settle(outcome, self.context.env.now)
+        self.ticket.settle_once(DONE, self.context.env.now)
 
 
 def start_mirror(
