@@ -114,3 +114,17 @@ class Continuation:
         if self.resuming is not None:
             self.resuming.end()
             self.resuming = None
+
+
+def continuation_of(
+    answer: MovableStream, dispatch: Dispatch, inspection: Inspection | None
+) -> Continuation | None:
+    """Of an answer whose first token came, where its pool has others go on with it."""
+    pool = dispatch.pool
+    settings = pool.spec.resume
+    if settings is None or inspection is None:
+        return None
+    resuming = Resuming(settings, dispatch.context, pool.counters, inspection)
+    made = Continuation(answer, dispatch, inspection, resuming)
+    made.tell(dispatch.attempt)
+    return made

@@ -348,16 +348,6 @@ class Inspection:
 
     # --- when attempts fail -----------------------------------------------------------------
 
-    def tells_lines(self) -> bool:
-        """Whether its streamed answer comes in lines of JSON."""
-        prompt = self.prompt
-        return prompt is not None and comes_in_lines(prompt.found.api)
-
-    def wants_usage(self) -> bool:
-        """Whether the client asked for it."""
-        prompt = self.prompt
-        return prompt is not None and b"include_usage" in prompt.found.stream_options
-
     def ask_for_ids(self) -> None:
         """Have a streamed answer tell the ids of its tokens, unless the client asks for them."""
         prompt = self.prompt

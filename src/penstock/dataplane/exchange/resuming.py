@@ -96,7 +96,9 @@ class Resuming:
         text = self.text
         if text.done:
             return b""
-        if text.finished and (text.told_usage or not self._inspection.wants_usage()):
+        prompt = self._inspection.prompt
+        wants_usage = prompt is not None and prompt.wants_usage()
+        if text.finished and (text.told_usage or not wants_usage):
             return _MESSAGE_STOP if self._api == ANTHROPIC else _DONE
         return None
 

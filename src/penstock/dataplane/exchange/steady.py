@@ -14,14 +14,13 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answer_handling import AnswerHandling
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.body import RequestBody
-from penstock.dataplane.exchange.continuation import Continuation
+from penstock.dataplane.exchange.continuation import Continuation, continuation_of
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.failover import streams_harmlessly
 from penstock.dataplane.exchange.first_token import FirstToken
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.held_answer import HeldAnswer
 from penstock.dataplane.exchange.inspection import Inspection
-from penstock.dataplane.exchange.resuming import Resuming
 from penstock.dataplane.exchange.steady_owner import SteadyOwner
 from penstock.dataplane.exchange.token_alarm import TokenAlarm, TokenAwaiter
 from penstock.dataplane.exchange.two_at_once import TwoAtOnce, count_vain
@@ -101,7 +100,8 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
     def keeps(self, attempt: Attempt, head: ResponseHead) -> bool:
         """Whether an answer with that head is held until its first token."""
         inspection = self._inspection
-        if inspection is not None and inspection.tells_lines():
+        prompt = inspection.prompt if inspection is not None else None
+        if prompt is not None and prompt.tells_lines():
             return self._generates and streams_lines(head)
         return self._generates and streams_events(head)
 
@@ -164,7 +164,7 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         self._passing = held
         self._bare = True
         self._in_chunks = self._front.frame(held.handling.head, True)
-        self._keep_for_resuming()
+        self._continuation = continuation_of(self, self._dispatch, self._inspection)
         data = held.take()
         resuming = self._continuation.resuming if self._continuation is not None else None
         complete = held.complete
@@ -177,16 +177,6 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         owner.begin_answer(attempt, held.handling, data, complete, broken)
         if resuming is not None and resuming.is_failing():
             owner.pass_body(attempt, b"", held.complete)
-
-    def _keep_for_resuming(self) -> None:
-        pool = self._dispatch.pool
-        inspection = self._inspection
-        settings = pool.spec.resume
-        if settings is not None and inspection is not None:
-            resuming = Resuming(settings, self._context, pool.counters, inspection)
-            continuation = Continuation(self, self._dispatch, inspection, resuming)
-            self._continuation = continuation
-            continuation.tell(self._dispatch.attempt)
 
     def _go_on(self, owner: SteadyOwner, attempt: Attempt, held: HeldAnswer, broken: str) -> None:
         """Its first token, or its end, is that of the rest of an answer."""

@@ -10,6 +10,7 @@ from penstock.wire.http1 import RequestHead
 from penstock.wire.lone_surrogates import Hidden, hide
 from penstock.wire.model_name import with_model
 from penstock.wire.openai import CHAT, COMPLETION, LLAMACPP, OTHER, Inspection, inspect
+from penstock.wire.resume.forms import comes_in_lines
 from penstock.wire.resume.token_ids import WISH
 from penstock.wire.usage import Wish, wish_for_usage
 
@@ -121,6 +122,14 @@ class PromptBody:
             return False
         # Else trailers follow, and they may speak of the body.
         return not self._head.chunked or self.data.endswith(b"\r\n" + LAST_CHUNK)
+
+    def tells_lines(self) -> bool:
+        """Whether its streamed answer comes in lines of JSON."""
+        return comes_in_lines(self.found.api)
+
+    def wants_usage(self) -> bool:
+        """Whether the client asked for it."""
+        return b"include_usage" in self.found.stream_options
 
     def sent(self) -> bytes:
         """The JSON that is sent, without a slot; b"" where another may not be."""
