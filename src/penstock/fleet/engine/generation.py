@@ -16,6 +16,12 @@ class Listener(Protocol):
     def token(self, text: bytes, last: bool) -> None: ...
 
 
+class Sink(Protocol):
+    """What events are written to."""
+
+    def write(self, data: bytes) -> None: ...
+
+
 class Generation(Sequence):
     """A request that an engine works on. ``data`` is prompt and answer in whole tokens."""
 
@@ -83,7 +89,7 @@ class StreamedAnswer:
         self._number = first_number
         self._tells_ids = TOKEN_ID_BYTES in after
         self._tokens = 0
-        self._transport: asyncio.WriteTransport | None = None
+        self._transport: Sink | None = None
         self._done = asyncio.get_running_loop().create_future()
 
     def token(self, text: bytes, last: bool) -> None:
@@ -108,7 +114,7 @@ class StreamedAnswer:
         if last and not self._done.done():
             self._done.set_result(None)
 
-    def attach(self, transport: asyncio.WriteTransport) -> None:
+    def attach(self, transport: Sink) -> None:
         """Write the tokens that wait, and further ones as they come."""
         self._transport = transport
         if self._tokens:

@@ -20,10 +20,13 @@ from penstock.fleet.engine.text import (
 class RequestRefusedError(Exception):
     """A request that an engine answers with ``status`` and the message."""
 
-    def __init__(self, message: str, status: int = 400, kind: str = "BadRequestError") -> None:
+    def __init__(
+        self, message: str, status: int = 400, kind: str = "BadRequestError", code: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
+        self.code = code  # for programs, where there is one
 
 
 class Intake:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence as Seq
+from functools import partial
 from itertools import count
 
 import msgspec
@@ -27,12 +28,19 @@ from penstock.fleet.engine.api.responses import ResponsesApi
 from penstock.fleet.engine.dialect import dialect_named
 from penstock.fleet.engine.dialect.base import EmulatedDialect
 from penstock.fleet.engine.driver import Driver
-from penstock.fleet.engine.generation import Generation, StreamedAnswer, WholeAnswer
+from penstock.fleet.engine.event_socket import serve_realtime, serve_responses
+from penstock.fleet.engine.generation import (
+    Generation,
+    Listener,
+    Sink,
+    StreamedAnswer,
+    WholeAnswer,
+)
 from penstock.fleet.engine.intake import Intake, RequestRefusedError
 from penstock.fleet.engine.kv_events import KvEventPublisher
 from penstock.fleet.engine.kv_transfers import PULL_PATH, KvTransfers
 from penstock.fleet.engine.observations import Observations
-from penstock.fleet.engine.protocol import EmbeddingRequest
+from penstock.fleet.engine.protocol import ChatRequest, EmbeddingRequest
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.engine.text import TOKEN_BYTES, padded, render_tokens, token_ids
 from penstock.fleet.faults import FaultCommand
@@ -68,6 +76,8 @@ class EngineServer(EmulatedServer):
             web.post("/v1/chat/completions", self.generating(ChatApi(ids))),
             web.post("/v1/completions", self.generating(CompletionApi(ids))),
             web.post("/v1/responses", self.generating(ResponsesApi())),
+            web.get("/v1/responses", partial(serve_responses, self)),
+            web.get("/v1/realtime", partial(serve_realtime, self)),
             web.post("/v1/messages", self.generating(MessagesApi())),
             web.post("/v1/embeddings", self._embeddings),
             web.get("/v1/models", self._models),
@@ -174,9 +184,40 @@ class EngineServer(EmulatedServer):
 
         return answer
 
+    async def generate(self, asked: Asked, sink: Sink) -> Writer:
+        """Answer by server-sent events, which are written there as they come. Raises
+        RequestRefusedError."""
+        generation = self.intake.generation(asked.prompt)
+        writer = self._writer(asked, generation)
+        listener = StreamedAnswer(writer.opening(), writer.frame(), False, writer.first_number)
+        generation.listener = listener
+        try:
+            self._submit(generation)
+            listener.attach(sink)
+            await listener.wait()
+        finally:
+            self._driver.cancel(generation)
+        sink.write(writer.closing(self._usage(generation)))
+        return writer
+
+    def begun(self, prompt: ChatRequest, listener: Listener) -> Generation:
+        """A generation, whose tokens are told; ``give_up`` ends it. Raises RequestRefusedError."""
+        generation = self.intake.generation(prompt)
+        generation.listener = listener
+        self._submit(generation)
+        return generation
+
+    def give_up(self, generation: Generation) -> None:
+        """Nobody waits for more of it."""
+        self._driver.cancel(generation)
+
+    def next_number(self) -> int:
+        """Of an answer."""
+        return next(self._numbers)
+
     def _writer(self, asked: Asked, generation: Generation) -> Writer:
         model = asked.prompt.model or self.spec.model
-        identity = Identity(f"{next(self._numbers):016x}", int(time.time()), model)
+        identity = Identity(f"{self.next_number():016x}", int(time.time()), model)
         tool = asked.tool()
         ended: Reason = "stop" if generation.stopped else "length"
         text = generation.answer.decode()

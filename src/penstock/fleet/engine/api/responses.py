@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import count
 from typing import Any, ClassVar
 
@@ -148,13 +149,21 @@ class ResponsesWriter(Writer):
 
 class ResponsesApi(OpenAiApi):
     def read(self, body: bytes) -> Asked:
+        return self.read_after(body, {})
+
+    def read_after(self, body: bytes, known: Mapping[str, list[ChatMessage]]) -> Asked:
+        """Of a request that may go on from one of those answers. Raises RequestRefusedError."""
         asked = decoded(body, _ResponsesRequest)
+        earlier: list[ChatMessage] = []
         if asked.previous_response_id:
-            missing = f"Response with id '{asked.previous_response_id}' not found."
-            raise RequestRefusedError(missing, 404, "invalid_request_error")
+            if asked.previous_response_id not in known:
+                missing = f"Response with id '{asked.previous_response_id}' not found."
+                code = "previous_response_not_found"
+                raise RequestRefusedError(missing, 404, "invalid_request_error", code)
+            earlier = known[asked.previous_response_id]
         given = asked.input if isinstance(asked.input, list) else [_Item(content=asked.input)]
         items = given or [_Item(content="")]
-        messages = [_message(item) for item in items]
+        messages = [*earlier, *[_message(item) for item in items]]
         is_open = items[-1].role == "assistant" and items[-1].status == "in_progress"
         if asked.instructions:
             messages.insert(0, ChatMessage("system", asked.instructions))
