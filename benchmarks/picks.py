@@ -1,5 +1,5 @@
 """What a pick costs: ``python -m benchmarks.picks --write-docs`` makes docs/picks.md and
-docs/data/picks.csv.
+its data in docs/data.
 
 For each policy and pool size: nanoseconds of CPU time per pick, on endpoints that have a few
 requests in flight and, for policies that learn, were measured; and the memory of what ``rebuild``
@@ -15,15 +15,15 @@ import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from time import process_time
 from typing import Final
 
 import click
 
-from benchmarks import data
+from benchmarks import data, prompt_picks
 from benchmarks.data import Record
 from benchmarks.marked import replace
 from benchmarks.reproductions.reproduction import table
+from benchmarks.timed_picks import ROUNDS, seconds_per_pick
 from penstock._form import form
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
@@ -34,8 +34,6 @@ from penstock.core.ticket import DONE, Ticket
 FILE: Final = Path("docs") / "picks.md"
 DATA: Final = "picks"
 SIZES: Final = (2, 16, 100, 1000, 10_000)
-_ROUND_S: Final = 0.02
-_ROUNDS: Final = 7
 _COLUMNS: Final = (
     *(("compiled", size) for size in (16, 1000, 10_000)),
     *(("interpreted", size) for size in (16, 1000)),
@@ -73,26 +71,31 @@ def main(only: str, write_docs: bool, as_json: bool) -> None:
     """Measure, and print the table."""
     chosen = [name for name in policies() if not only or name in only.split(",")]
     if as_json:
-        click.echo(json.dumps({"form": form(), "costs": _costs(chosen)}))
+        told = {"form": form(), "costs": _costs(chosen), "prompts": prompt_picks.costs(chosen)}
+        click.echo(json.dumps(told))
         return
     records: list[Record] = []
+    with_prompts: list[Record] = []
     for pure in ("", "1"):
-        told = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "benchmarks.picks", "--as-json", "--only", ",".join(chosen)],
             env={**os.environ, "PENSTOCK_PURE": pure},
             stdout=subprocess.PIPE,
             check=True,
         )
-        measured = json.loads(told.stdout)
+        measured = json.loads(process.stdout)
         if pure == "" and measured["form"] != "compiled":
             click.echo("not compiled: run `make test` or `python setup.py build_ext --inplace`")
             continue
         records += _records(measured["form"], measured["costs"])
-    text = "\n".join([_introduction(), "", *_table(records)])
+        with_prompts += prompt_picks.records(measured["form"], measured["prompts"])
+    parts = [_introduction(), "", *_table(records), "", *prompt_picks.shown(with_prompts)]
+    text = "\n".join(parts)
     click.echo(text)
     if write_docs:
         replace(FILE, "picks", text, _OPENING)
         data.write(DATA, records)
+        data.write(prompt_picks.DATA, with_prompts)
 
 
 def _costs(names: list[str]) -> Costs:
@@ -124,8 +127,8 @@ def _measured(name: str, size: int, unequal: bool) -> list[float]:
     tracemalloc.stop()
     if policy.observes:
         _teach(policy, endpoints, env)
-    nothing_s = _seconds_per_pick(_Nothing(), requests, endpoints, env)
-    pick_s = _seconds_per_pick(policy, requests, endpoints, env)
+    nothing_s = seconds_per_pick(_Nothing(), requests, endpoints, env)
+    pick_s = seconds_per_pick(policy, requests, endpoints, env)
     return [max(pick_s - nothing_s, 0.0) * 1e9, float(prepared)]
 
 
@@ -149,31 +152,11 @@ def _teach(policy: Policy, endpoints: list[Endpoint], env: Env) -> None:
         ticket.settle(DONE, ticket.first_byte_at)
 
 
-def _seconds_per_pick(
-    policy: Policy, requests: list[Request], endpoints: list[Endpoint], env: Env
-) -> float:
-    """The best of some rounds: others' work on the machine only ever adds."""
-    pick = policy.pick
-    best = float("inf")
-    for _ in range(_ROUNDS):
-        picked = 0
-        began = process_time()
-        while True:
-            for request in requests[:100]:
-                pick(request, endpoints, env)
-            picked += 100
-            passed = process_time() - began
-            if passed >= _ROUND_S:
-                break
-        best = min(best, passed / picked)
-    return best
-
-
 def _introduction() -> str:
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     return (
         f"Written by `python -m benchmarks.picks --write-docs` on {datetime.now(UTC):%Y-%m-%d} "
-        f"({machine}). Nanoseconds of CPU per pick by number of endpoints, the best of {_ROUNDS} "
+        f"({machine}). Nanoseconds of CPU per pick by number of endpoints, the best of {ROUNDS} "
         "rounds, less the cost of calling a policy that does nothing. Endpoints have one to five "
         "requests in flight and equal weights."
     )

@@ -16,9 +16,10 @@ bound: llm-d's approximate prefix scorer, 31,250 entries per endpoint.
 
 from typing import Final
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from penstock.core.endpoint import Endpoint
+from penstock.core.lineup import is_lineup
 from penstock.core.request import Request
 
 DEFAULT_BLOCKS: Final = 31_250  # per endpoint
@@ -59,6 +60,8 @@ class PrefixIndex:
         self._blocks: list[dict[int, int]] = []  # by slot: block → its tokens, oldest first
         self._tokens: list[int] = []  # by slot: their sum
         self._free: list[int] = []  # slots of endpoints that were removed
+        self._lineup: list[Endpoint] = []  # whose prompts were matched last
+        self._lineup_slots: list[int] = []  # beside it: the slot of each, -1 without one
 
     def __len__(self) -> int:
         """Distinct blocks known."""
@@ -75,7 +78,7 @@ class PrefixIndex:
         Where engines found less than was believed before, the belief counts by its share that came
         true (``Endpoint.hit_distrust``).
         """
-        held: dict[int, int] = {}  # slot → blocks, of those that hold any
+        depths: list[int] = [0] * len(self._blocks)  # by slot: blocks that it holds
         blocks = request.blocks
         holders = self._holders
         before = 0
@@ -84,24 +87,30 @@ class PrefixIndex:
             here = holders.get(block, 0)
             if depth:
                 here &= before
-            if here != before and depth:
-                self._note(held, before & ~here, depth)
+                if here != before:
+                    _note(depths, before & ~here, depth)
             before = here
             if here == 0:
                 break
             depth += 1
         if before:
-            self._note(held, before, depth)
-        slots = self._slots
+            _note(depths, before, depth)
+        slots = self.slots_of(endpoints)
         sure = self._look_up(request) if self.exact is not None else self._sure
         found = []
         deepest = 0
-        for endpoint in endpoints:
-            depth = held.get(slots.get(endpoint, -1), 0) if held else 0
+        tokens_depth = 0
+        tokens_there = 0  # of that depth
+        for index, endpoint in enumerate(endpoints):
+            slot = slots[index]
+            depth = depths[slot] if slot >= 0 else 0
             if sure and endpoint.exact_slot >= 0:
                 depth = max(depth, sure.get(endpoint.exact_slot, 0))
-            deepest = max(deepest, depth)
-            tokens = request.tokens_of(depth)
+            if depth != tokens_depth:
+                tokens_depth = depth
+                tokens_there = request.tokens_of(depth)
+                deepest = max(deepest, depth)
+            tokens = tokens_there
             if endpoint.hit_distrust > 0.0:
                 tokens = int(tokens * (1.0 - endpoint.hit_distrust))
             found.append(tokens)
@@ -179,12 +188,30 @@ class PrefixIndex:
             for block in list(self._blocks[slot]):
                 self.disprove(block, endpoint.exact_slot)
 
+    def slot_of(self, endpoint: Endpoint) -> int:
+        """The place of what it holds; -1 without one."""
+        return self._slots.get(endpoint, -1)
+
+    def slots_of(self, endpoints: list[Endpoint]) -> list[int]:
+        """The slot of each, -1 for those without one; until an endpoint comes or goes."""
+        if not endpoints or not is_lineup(self._lineup, endpoints):
+            self._lineup = list(endpoints)
+            slots = self._slots
+            self._lineup_slots = [slots.get(endpoint, -1) for endpoint in endpoints]
+        return self._lineup_slots
+
     def overflow(self, endpoint: Endpoint, tokens: int) -> int:
         """How many tokens would be pushed out of its cache by ``tokens`` more."""
-        slot = self._slots.get(endpoint, -1)
-        if endpoint.reported.kv_capacity == 0 or slot < 0:
+        if endpoint.reported.kv_capacity == 0:
             return 0
-        over = self._tokens[slot] + tokens - endpoint.reported.kv_capacity
+        return self.overflow_at(self.slot_of(endpoint), endpoint, tokens)
+
+    def overflow_at(self, slot: int, endpoint: Endpoint, tokens: int) -> int:
+        """The same, where its slot is known (``slots_of``)."""
+        capacity = endpoint.reported.kv_capacity
+        if capacity == 0 or slot < 0:
+            return 0
+        over = self._tokens[slot] + tokens - capacity
         return min(max(over, 0), self._tokens[slot])
 
     def trim(self, endpoint: Endpoint, tokens: int) -> None:
@@ -202,6 +229,7 @@ class PrefixIndex:
         slot = self._slots.pop(endpoint, -1)
         if slot < 0:
             return
+        self._lineup = []
         for block in self._blocks[slot]:
             self._drop(block, slot)
         self._blocks[slot] = {}
@@ -235,13 +263,13 @@ class PrefixIndex:
                 continue
             unknown = 0
             if depth and alive & ~here:
-                self._note(sure, alive & ~here, depth)
+                self._note_sure(sure, alive & ~here, depth)
             alive &= here
             if alive == 0:
                 break
             depth = index + 1
         if depth and alive > 0:
-            self._note(sure, alive, depth)
+            self._note_sure(sure, alive, depth)
         return sure
 
     def _slot(self, endpoint: Endpoint) -> int:
@@ -254,6 +282,7 @@ class PrefixIndex:
                 self._blocks.append({})
                 self._tokens.append(0)
             self._slots[endpoint] = slot
+            self._lineup = []
         return slot
 
     def _shrink(self, slot: int, capacity: int) -> None:
@@ -282,11 +311,24 @@ class PrefixIndex:
         else:
             del self._holders[block]
 
-    def _note(self, held: dict[int, int], slots: int, depth: int) -> None:
+    def _note_sure(self, held: dict[int, int], slots: int, depth: int) -> None:
         """Every slot of this set of bits holds the first ``depth`` blocks."""
         slot = 0
         while slots:
             if slots & 1:
                 held[slot] = depth
             slots >>= 1
+            slot += 1
+
+
+def _note(depths: list[int], slots: int, depth: int) -> None:
+    """Every slot of this set of bits holds the first ``depth`` blocks."""
+    data = slots.to_bytes((slots.bit_length() + 7) >> 3, "little")
+    for at in range(len(data)):
+        bits: i64 = data[at]
+        slot: i64 = at << 3
+        while bits:
+            if bits & 1:
+                depths[slot] = depth
+            bits >>= 1
             slot += 1

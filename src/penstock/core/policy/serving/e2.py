@@ -18,8 +18,10 @@ from typing import ClassVar
 
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
+from penstock.core.lineup import is_lineup
 from penstock.core.policy.base import Option
 from penstock.core.policy.support.decoding import Decoding
+from penstock.core.policy.support.engine_model import EngineModel
 from penstock.core.policy.support.fitted import FittedPolicy
 from penstock.core.policy.support.least import least_of
 from penstock.core.policy.support.memory import pruned
@@ -61,6 +63,8 @@ class ExploitExplore(FittedPolicy):
         self._window_s: float = window_s
         self._rebalance: float = rebalance
         self._work: dict[Endpoint, _Work] = {}
+        self._worked: list[Endpoint] = []  # that were compared last
+        self._worked_each: list[_Work] = []  # beside them
         self._decoding: Decoding = Decoding()
         self._prompt_tokens: float = 0.0  # of all, and the part that was cached: the reuse
         self._hit_tokens: float = 0.0
@@ -68,15 +72,20 @@ class ExploitExplore(FittedPolicy):
     def rebuild(self, endpoints: list[Endpoint]) -> None:
         super().rebuild(endpoints)
         self._work = pruned(self._work, endpoints)
+        self._worked = []
 
     def choose(
         self, request: Request, eligible: list[Endpoint], hits: list[int], env: Env
     ) -> Endpoint:
-        costs = [self._load_s(endpoint, request, env.now) for endpoint in eligible]
+        models = self.models(eligible)
+        works = self._works(eligible)
+        costs = []
+        for index, endpoint in enumerate(eligible):
+            costs.append(self._load_s(endpoint, models[index], works[index], request, env.now))
         most = max(hits)
         if most > request.prompt_tokens - most:
             cheapest = costs.index(min(costs))
-            elsewhere = self.model(eligible[cheapest]).token_s * request.prompt_tokens
+            elsewhere = models[cheapest].token_s * request.prompt_tokens
             bound = self._rebalance * (costs[cheapest] + elsewhere)
             kept = []
             for index, cost in enumerate(costs):
@@ -84,9 +93,11 @@ class ExploitExplore(FittedPolicy):
             if min(kept) < float("inf"):
                 return least_of(eligible, kept, env)
         reuse = self._hit_tokens / self._prompt_tokens if self._prompt_tokens > 0.0 else 0.0
+        slots = self.index.slots_of(eligible)
         for index, endpoint in enumerate(eligible):
-            lost = self.index.overflow(endpoint, request.prompt_tokens - hits[index])
-            costs[index] += reuse * lost * self.model(endpoint).token_s
+            uncached = request.prompt_tokens - hits[index]
+            lost = self.index.overflow_at(slots[index], endpoint, uncached)
+            costs[index] += reuse * lost * models[index].token_s
         return least_of(eligible, costs, env)
 
     def on_start(self, ticket: Ticket) -> None:
@@ -103,13 +114,20 @@ class ExploitExplore(FittedPolicy):
         self._decoding.end(ticket)
         super().on_end(ticket)
 
-    def _load_s(self, endpoint: Endpoint, request: Request, now: float) -> float:
-        model = self.model(endpoint)
-        prefill_s = self._of(endpoint).fade(now, self._window_s) * model.token_s
+    def _load_s(
+        self, endpoint: Endpoint, model: EngineModel, work: _Work, request: Request, now: float
+    ) -> float:
+        prefill_s = work.fade(now, self._window_s) * model.token_s
         # Of answers that are not known, as many as are expected of this one.
         others = max(endpoint.load() - self._decoding.requests(endpoint), 0)
         left = self._decoding.tokens_left(endpoint, now) + others * request.output_tokens
         return prefill_s + left * model.step_s + model.overdue_s
+
+    def _works(self, endpoints: list[Endpoint]) -> list[_Work]:
+        if not endpoints or not is_lineup(self._worked, endpoints):
+            self._worked = list(endpoints)
+            self._worked_each = [self._of(endpoint) for endpoint in endpoints]
+        return self._worked_each
 
     def _of(self, endpoint: Endpoint) -> _Work:
         found = self._work.get(endpoint)

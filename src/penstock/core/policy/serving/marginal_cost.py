@@ -40,6 +40,8 @@ from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.policy.base import Option
 from penstock.core.policy.support.copies import Copies
+from penstock.core.policy.support.cost_terms import Terms
+from penstock.core.policy.support.engine_model import EngineModel
 from penstock.core.policy.support.fitted import FittedPolicy
 from penstock.core.policy.support.least import least_score
 from penstock.core.policy.support.mean import FadingMean
@@ -62,35 +64,6 @@ _RATE_S: Final = 30.0  # that the rate of arrivals is taken over
 _FRESH_S: Final = 10.0  # for which an endpoint that was used counts as known
 _STALE_S: Final = 20.0  # after which it is explored at the cost of a prefix too
 _KEPT = 0.999  # of the past, per prompt, in the share of tokens that is reused
-
-
-class Terms:
-    """What a request would cost on one endpoint, term by term, in seconds."""
-
-    def __init__(self) -> None:
-        self.queue: float = 0.0
-        self.slot: float = 0.0  # of the queue, until a slot is free
-        self.prefill: float = 0.0
-        self.step: float = 0.0  # of one token of its own
-        self.decode: float = 0.0
-        self.followers: float = 0.0
-        self.disturbance: float = 0.0
-        self.slowdown: float = 0.0
-        self.eviction: float = 0.0
-        self.own_good: float = 0.0  # that it keeps to the objectives, a probability
-        self.others_lost: float = 0.0  # answers under way that it makes miss them
-        self.worth: float = 0.0  # of one good answer, in seconds
-        self.fits: bool = True
-
-    @property
-    def first_token(self) -> float:
-        """Its own time to first token."""
-        return self.queue + self.prefill
-
-    @property
-    def gain(self) -> float:
-        """By which J is less for the answers that keep to the objectives, in seconds."""
-        return self.worth * (self.own_good - self.others_lost)
 
 
 class MarginalCost(FittedPolicy):
@@ -158,43 +131,94 @@ class MarginalCost(FittedPolicy):
             forgotten = self._forgotten(request, eligible, hits, env.now)
             if forgotten is not None:
                 return forgotten
-        self._rate_each = self._rate(eligible, env.now) / len(eligible)
-        terms = []
+        loads = [endpoint.load() for endpoint in eligible]
+        self._rate_each = self._rate(eligible, loads, env.now) / len(eligible)
+        models = self.models(eligible)
+        slots = self.index.slots_of(eligible)
+        reuse = self.reuse()
+        each = Terms()  # of one after the other
+        costs: list[float] = []
+        fits: list[bool] = []
+        cheapest = -1
+        least = 0.0
+        gain = 0.0  # of the cheapest
+        decode = 0.0  # the least
         for index, endpoint in enumerate(eligible):
-            terms.append(self.terms(request, endpoint, hits[index]))
-        candidates = [index for index, term in enumerate(terms) if term.fits]
-        if not candidates:
-            candidates = list(range(len(eligible)))
-        costs = [self.cost(term) for term in terms]
-        cheapest = min(candidates, key=costs.__getitem__)
-        least = costs[cheapest]
+            self._weigh(
+                each,
+                request,
+                endpoint,
+                loads[index],
+                models[index],
+                hits[index],
+                slots[index],
+                reuse,
+            )
+            cost = self.cost(each)
+            costs.append(cost)
+            fits.append(each.fits)
+            if each.fits and (cheapest < 0 or cost < least):
+                cheapest = index
+                least = cost
+                gain = each.gain
+            if index == 0 or each.decode < decode:
+                decode = each.decode
+        none_fits = cheapest < 0
+        if none_fits:
+            cheapest = costs.index(min(costs))
+            least = costs[cheapest]
+            gain = self.terms(request, eligible[cheapest], hits[cheapest]).gain
         # What decoding costs wherever it is done tells endpoints not apart, so widens no tie; nor
         # does what a good answer is worth.
-        common = self._decode * min([term.decode for term in terms])
-        seconds = least + terms[cheapest].gain
-        bound = least + self._noise * (seconds - common)
-        best = [eligible[index] for index in candidates if costs[index] <= bound]
+        bound = least + self._noise * (least + gain - self._decode * decode)
+        best = []
+        for index, cost in enumerate(costs):
+            if cost <= bound and (fits[index] or none_fits):
+                best.append(eligible[index])
         taken = best[0] if len(best) == 1 else least_score(best, 1.0, 0, env)
         if self.copies.share > 0.0 and self.index.deepest:
             at = eligible.index(taken)
-            further = self._further(request, eligible, hits, terms, costs, at, env)
+            further = self._further(request, eligible, hits, fits, costs, at, env)
             if further >= 0:
                 return eligible[further]
         return taken
 
     def terms(self, request: Request, endpoint: Endpoint, hit: int) -> Terms:
         """What the request would cost there."""
-        model = self.model(endpoint)
+        found = Terms()
+        self._weigh(
+            found,
+            request,
+            endpoint,
+            endpoint.load(),
+            self.model(endpoint),
+            hit,
+            self.index.slot_of(endpoint),
+            self.reuse(),
+        )
+        return found
+
+    def _weigh(
+        self,
+        found: Terms,
+        request: Request,
+        endpoint: Endpoint,
+        batch: int,
+        model: EngineModel,
+        hit: int,
+        slot: int,
+        reuse: float,
+    ) -> None:
+        """Set all of ``found``; ``batch`` is its load, ``slot`` its place in the prefix index."""
         prompt = request.prompt_tokens
         output = request.output_tokens
         uncached = max(prompt - hit, 0)
-        batch = endpoint.load()
         slots = endpoint.reported.most_running
         full = 0 < slots <= batch
         if full:
             batch = slots - 1  # beside it, once it has one
         kv_tokens = held(endpoint)
-        found = Terms()
+        found.slot = 0.0
         found.queue = model.queue_s(pending(endpoint))
         found.prefill = model.prefill_s(uncached, prompt)
         found.step = model.decode_s(batch + 1, kv_tokens + prompt + output / 2.0)
@@ -208,18 +232,16 @@ class MarginalCost(FittedPolicy):
         # Those whose own prompt still waits lose nothing: they are ahead.
         others = decoding(endpoint)
         found.disturbance = others * model.disturbance_s * uncached
-        if not full:  # else it joins when another leaves
-            found.slowdown = batch * output * model.batch_s
-        found.eviction = (
-            self.reuse() * model.token_s * self.index.overflow(endpoint, uncached + output)
-        )
+        # Where it waits for a slot, it joins when another leaves.
+        found.slowdown = 0.0 if full else batch * output * model.batch_s
+        lost = self.index.overflow_at(slot, endpoint, uncached + output)
+        found.eviction = reuse * model.token_s * lost
         if self._objectives.any:
             before_s = model.decode_s(batch, kv_tokens)
             after_s = found.step + model.disturbance_s * uncached / max(output, 1)
             self._weigh_objectives(found, output, others, before_s, after_s)
         capacity = endpoint.reported.kv_capacity
         found.fits = capacity == 0 or kv_tokens + uncached + output <= capacity
-        return found
 
     def explain_each(
         self, request: Request, eligible: list[Endpoint], hits: list[int]
@@ -281,14 +303,14 @@ class MarginalCost(FittedPolicy):
         self._prompt_tokens = _KEPT * self._prompt_tokens + ticket.kv_tokens
         self._hit_tokens = _KEPT * self._hit_tokens + ticket.hit_tokens
 
-    def _rate(self, eligible: list[Endpoint], now: float) -> float:
+    def _rate(self, eligible: list[Endpoint], loads: list[int], now: float) -> float:
         """Prompts a second, to all endpoints. Those of other workers are told by their load."""
         self._arrivals.fade(now, _RATE_S)
         own = 0
         everyone = 0
-        for endpoint in eligible:
+        for index, endpoint in enumerate(eligible):
             own += endpoint.in_flight
-            everyone += endpoint.load()
+            everyone += loads[index]
         return self._arrivals.weight / _RATE_S * (everyone / own if own else 1.0)
 
     def _further(
@@ -296,7 +318,7 @@ class MarginalCost(FittedPolicy):
         request: Request,
         eligible: list[Endpoint],
         hits: list[int],
-        terms: list[Terms],
+        fits: list[bool],
         costs: list[float],
         taken: int,
         env: Env,
@@ -309,7 +331,7 @@ class MarginalCost(FittedPolicy):
         lacking = []
         cheapest = -1
         for index, hit in enumerate(hits):
-            if not _is_missing(hit, longest) or not terms[index].fits:
+            if not _is_missing(hit, longest) or not fits[index]:
                 continue
             lacking.append(index)
             if cheapest < 0 or costs[index] < costs[cheapest]:

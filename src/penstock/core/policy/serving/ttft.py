@@ -54,8 +54,9 @@ class TimeToFirstToken(FittedPolicy):
         prompt = request.prompt_tokens
         paces = self.hoped_paces(eligible)
         times = []
+        models = self.models(eligible)
         for index, endpoint in enumerate(eligible):
             uncached = max(prompt - hits[index], 0)
             average_s = self.fleet.first_token_s(pending(endpoint), uncached, prompt)
-            times.append(paces[index] * average_s + self.model(endpoint).overdue_s)
+            times.append(paces[index] * average_s + models[index].overdue_s)
         return times

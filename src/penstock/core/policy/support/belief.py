@@ -30,7 +30,7 @@ _FADES_IN_S: Final = 10.0
 _FADES_IN_SAMPLES: Final = 20.0
 # Of an even share that may be missing before it fades: of one that gets a third, a slow one, little
 # does.
-_UNUSED_SAMPLES: Final = 4.0
+_UNUSED_SAMPLES: Final = 4
 _FULL: Final = 5.0  # samples left from which the pool's count for nothing
 # Of what is expected: a wait that long is overdue.
 PATIENCE: Final = 4.0
@@ -56,14 +56,18 @@ class Evidence:
         self._at: float = 0.0
         self._seen: int = 0  # of the pool's, when the last one of its own came
 
+    def is_fresh(self) -> bool:
+        """Whether all of it is left, whatever the time is."""
+        pool = self._pool
+        unused = pool.count - self._seen
+        return unused <= _UNUSED_SAMPLES * pool.members or self._samples == 0.0
+
     def kept(self, now: float) -> float:
         """The share that is left of it now: 1 while it is used about as much as the others."""
-        if self._samples == 0.0:
+        if self.is_fresh():
             return 1.0
         pool = self._pool
         missed = (pool.count - self._seen) / pool.members - _UNUSED_SAMPLES
-        if missed <= 0.0:
-            return 1.0
         faded = min((now - self._at) / _FADES_IN_S, missed / _FADES_IN_SAMPLES)
         return exp(-faded) if faded > 0.0 else 1.0
 

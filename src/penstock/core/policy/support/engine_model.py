@@ -179,6 +179,8 @@ class Pace:
 
     def look(self, now: float) -> None:
         """What was learned leans on the average where it was not renewed for long."""
+        if not self._leans and self._evidence.is_fresh():
+            return
         kept = self._evidence.kept(now)
         if kept < 1.0:
             self._leans = True

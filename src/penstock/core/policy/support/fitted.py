@@ -5,6 +5,7 @@ from typing import ClassVar
 from mypy_extensions import mypyc_attr
 
 from penstock.core.endpoint import Endpoint
+from penstock.core.lineup import is_lineup
 from penstock.core.policy.support.engine_model import EngineModel, FleetModel
 from penstock.core.policy.support.memory import pruned
 from penstock.core.policy.support.serving import ServingPolicy, decoding, held, prefilled
@@ -26,6 +27,8 @@ class FittedPolicy(ServingPolicy):
         self._models: dict[Endpoint, EngineModel] = {}
         self.fleet: FleetModel = FleetModel()
         self.slots: Slots = Slots()
+        self._lineup: list[Endpoint] = []  # that was looked at last
+        self._lineup_models: list[EngineModel] = []  # beside it
 
     def to_hand_over(self) -> dict[str, object]:
         return self.fleet.learned()
@@ -37,6 +40,7 @@ class FittedPolicy(ServingPolicy):
         super().rebuild(endpoints)
         self.fleet.first_tokens.members = self.fleet.steps.members = max(len(endpoints), 1)
         self._models = pruned(self._models, endpoints)
+        self._lineup = []
 
     def model(self, endpoint: Endpoint) -> EngineModel:
         """What is believed of the endpoint."""
@@ -46,10 +50,18 @@ class FittedPolicy(ServingPolicy):
             self._models[endpoint] = found
         return found
 
+    def models(self, endpoints: list[Endpoint]) -> list[EngineModel]:
+        """What is believed of each."""
+        if not endpoints or not is_lineup(self._lineup, endpoints):
+            self._lineup = list(endpoints)
+            self._lineup_models = [self.model(endpoint) for endpoint in endpoints]
+        return self._lineup_models
+
     def look(self, eligible: list[Endpoint], now: float) -> list[Endpoint]:
         """All of them: those that are silent for too long are weighed as such, in seconds."""
-        for endpoint in eligible:
-            model = self.model(endpoint)
+        models = self.models(eligible)
+        for index, endpoint in enumerate(eligible):
+            model = models[index]
             model.look(now)
             model.overdue_s = self.overdue_s(endpoint, now)
         return eligible
@@ -64,8 +76,8 @@ class FittedPolicy(ServingPolicy):
         paces = []
         unknown = []
         fastest = float("inf")
-        for index, endpoint in enumerate(eligible):
-            pace = self.model(endpoint).prefill_pace
+        for index, model in enumerate(self.models(eligible)):
+            pace = model.prefill_pace
             paces.append(pace.value)
             if not pace.known:
                 unknown.append(index)
