@@ -32,6 +32,7 @@ _MOST_CLIENTS = 6
 _LOOK_EVERY = 64  # steps
 _MOST_ROUNDS = 20_000  # until all that is left to do is done
 _TOTAL = 3  # of the phases of histograms
+_MOST_HELD = 1_200_000  # bytes that one connection may hold; an HTTP/2 one's are of many streams
 _IDLE_S = 700.0  # longer than anything idle is kept
 
 
@@ -266,6 +267,10 @@ class Episode:
         counted = sum(each.connector.open_connections for each in endpoints) + self.context.clients
         there = self.kernel.descriptors() - len(self.listening.queue) - len(self.streams.queue)
         assert counted == there, f"{there} connections are open, and {counted} are counted"
+        for each in self.loop.by_fd.values():
+            unsent = getattr(each, "unsent", None)
+            held = len(unsent) if unsent is not None else 0
+            assert held <= _MOST_HELD, f"{each!r} holds {held} bytes"
         if self.setting.keeps_book:
             load = sum(each.in_flight for each in endpoints)
             running = len(Bookkeeper.running)
@@ -292,6 +297,7 @@ class Episode:
         assert load == 0, f"all is over, and the load is {load}"
         self._check_alarms()
         self._check_counters()
+        self._check_limits()
         self.pass_time(_IDLE_S)
         self.look()
         self._check_idle()
@@ -359,6 +365,11 @@ class Episode:
             assert came == ended, f"{came} requests came, and {ended} ended"
             if pool.admission is not None:
                 assert pool.admission.waiting() == 0, "one waits in the queue"
+
+    def _check_limits(self) -> None:
+        slices = self.context.limits.slices
+        for holding in slices._holdings.values():
+            assert holding.running == 0, f"{holding.running} places of a limit are still taken"
 
     def _check_idle(self) -> None:
         left = [each for each in self.loop.by_fd.values() if not isinstance(each, Listener)]
