@@ -12,9 +12,13 @@ from penstock.core.measure.histogram import BUCKETS
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.layout import P_HISTOGRAMS, S_DRAINING, S_HEALTH, S_WEIGHT_PPM
 from penstock.dataplane.board.memory import create_board
+from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.client.listener import Listener
 from penstock.dataplane.context import Context
+from penstock.dataplane.endpoint.http1 import Http1Connection
+from penstock.dataplane.io.loop import READABLE, Pollable
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.dataplane.tunnel.socket_side import SocketSide
 from penstock.dataplane.worker.serving import Worker
 from tests.harness.fake.stage import address_of
 from tests.whole.book import Book
@@ -32,7 +36,8 @@ _MOST_CLIENTS = 6
 _LOOK_EVERY = 64  # steps
 _MOST_ROUNDS = 20_000  # until all that is left to do is done
 _TOTAL = 3  # of the phases of histograms
-_MOST_HELD = 1_200_000  # bytes that one connection may hold; an HTTP/2 one's are of many streams
+_MOST_HELD = 140_000  # bytes that one connection may hold for a peer: a read's worth, or two
+_MOST_HELD_OF_STREAMS = 1_200_000
 _IDLE_S = 700.0  # longer than anything idle is kept
 
 
@@ -61,6 +66,8 @@ class Episode:
         self.setting = Setting(self.rng, self.calm)
         if self.setting.limits:
             self.book.disturb("limits")
+        if not self.calm and "admission" in self.setting.settings:
+            self.book.disturb("a short queue")
         Bookkeeper.forget()
         self.board = create_board(workers=1, endpoint_rows=_ALL_ROWS, pool_rows=3)
         for row in range(_ALL_ROWS):
@@ -228,6 +235,8 @@ class Episode:
             self.rows = sorted(self.rng.sample(range(ROWS), 1 + kernel.below(ROWS)))
             kernel.note("reload: endpoints", self.rows)
             self.book.disturb("a reload")
+            if self.random() < 0.4:
+                self.setting.change()
             self._apply(self.setting.snapshot(self.rows))
         elif roll < 0.83:
             kernel.no_descriptors = not kernel.no_descriptors
@@ -268,13 +277,29 @@ class Episode:
         there = self.kernel.descriptors() - len(self.listening.queue) - len(self.streams.queue)
         assert counted == there, f"{there} connections are open, and {counted} are counted"
         for each in self.loop.by_fd.values():
+            self._check_pressure(each)
             unsent = getattr(each, "unsent", None)
             held = len(unsent) if unsent is not None else 0
-            assert held <= _MOST_HELD, f"{each!r} holds {held} bytes"
+            most = _MOST_HELD_OF_STREAMS if hasattr(each, "codec") else _MOST_HELD
+            assert held <= most, f"{each!r} holds {held} bytes"
         if self.setting.keeps_book:
             load = sum(each.in_flight for each in endpoints)
             running = len(Bookkeeper.running)
             assert load == running, f"{running} tickets are open, and the load is {load}"
+
+    def _check_pressure(self, each: Pollable) -> None:
+        """Who takes no more keeps the worker from reading the other side."""
+        if isinstance(each, SocketSide):
+            other = each.spliced
+            if each.unsent is not None and other is not None and not each.broken:
+                assert not other.events & READABLE, f"{other!r} is read on for one that is full"
+        elif isinstance(each, ClientConnection) and each.exchange is not None:
+            dispatch = each.exchange.dispatch
+            attempt = dispatch.attempt if dispatch is not None else None
+            stream = attempt.stream if attempt is not None else None
+            if each.unsent is not None and each.exchange.status and not each.broken:
+                read_on = isinstance(stream, Http1Connection) and stream.events & READABLE
+                assert not read_on, f"{stream!r} is read on for a client that takes no more"
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -365,6 +390,8 @@ class Episode:
             assert came == ended, f"{came} requests came, and {ended} ended"
             if pool.admission is not None:
                 assert pool.admission.waiting() == 0, "one waits in the queue"
+                limit = pool.admission.limit
+                assert limit is None or limit.in_flight == 0, f"{limit.in_flight} are let in"
 
     def _check_limits(self) -> None:
         slices = self.context.limits.slices

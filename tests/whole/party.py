@@ -109,4 +109,4 @@ class Party:
             return 0
         if roll < 0.9:
             return int((roll - 0.2) ** 3 * 3000)
-        return int((roll - 0.9) * 10 * 40_000) if roll < 0.999 else MOST_BYTES
+        return int((roll - 0.9) * 10 * 40_000) if roll < 0.995 else MOST_BYTES

@@ -16,6 +16,7 @@ from penstock.core.snapshot import (
     Connections,
     Hedge,
     Limit,
+    LimitChoice,
     Match,
     PolicyChoice,
     Pool,
@@ -75,6 +76,10 @@ class Setting:
         self.upgrades = 0.0 if self.http2_rows else rng.choice((0.0, 0.05, 0.3))
         self.streams_share = rng.choice((0.0, 0.0, 0.1, 0.4))  # of clients
 
+    def change(self) -> None:
+        """Its pool has other settings from the next snapshot on."""
+        self.settings = self._pool()
+
     def _pool(self) -> dict[str, Any]:
         rng = self.rng
         calm = self.calm
@@ -96,7 +101,10 @@ class Setting:
         self.bound = rng.choice((0, 0, 1, 3))
         if self.bound or rng.random() < 0.2:
             wait = Queue(length=1000, timeout_s=1000.0) if calm else Queue(length=4, timeout_s=3.0)
-            settings["admission"] = Admission(queue=wait)
+            limit = None
+            if rng.random() < 0.3:
+                limit = LimitChoice(rng.choice(("aimd", "gradient2", "vegas")))
+            settings["admission"] = Admission(queue=wait, limit=limit)
         if not calm and rng.random() < 0.3:
             settings["breaker"] = Breaker(failures=2, open_s=1.0)
         if rng.random() < 0.2:
