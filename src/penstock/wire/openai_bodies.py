@@ -207,6 +207,7 @@ class Usage(msgspec.Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
     input_tokens_details: _PromptDetails | None = None
+    input_token_details: _PromptDetails | None = None  # Realtime
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
 
@@ -295,6 +296,37 @@ class Failure(msgspec.Struct):
     message: Any = None
 
 
+class Said(msgspec.Struct):
+    """An event that a client sends over a WebSocket."""
+
+    type: str
+    event_id: str | None = None
+    stream_id: str | None = None
+    previous_response_id: str | None = None
+    response_id: str | None = None
+
+
+class _Response(msgspec.Struct):
+    id: str = ""
+    status: str | None = None
+
+
+class _About(msgspec.Struct):
+    event_id: str | None = None
+
+
+class Told(msgspec.Struct):
+    """An event that an engine sends over a WebSocket."""
+
+    type: str = ""
+    status: int | None = None  # of an error
+    response: _Response | None = None
+    response_id: str | None = None
+    error: _About | None = None
+
+
+said = msgspec.json.Decoder(Said)
+told = msgspec.json.Decoder(Told)
 failure = msgspec.json.Decoder(Failure)
 event = msgspec.json.Decoder(Event)
 opening = msgspec.json.Decoder(Opening)

@@ -53,6 +53,12 @@ def edits_without_key(head: RequestHead) -> list[Edit]:
     return [*TAKEN_OUT, (operation, b"Sec-WebSocket-Protocol", _SUBPROTOCOLS, kept)]
 
 
+def subprotocol_of(head: RequestHead) -> bytes:
+    """The first subprotocol that a handshake offers and that is no key; b"" without any."""
+    offered = [each for each in _listed(head) if not each.startswith(_SHOWS_KEY)]
+    return offered[0] if offered else b""
+
+
 def target_without_key(target: bytes, is_key: Callable[[bytes], bool]) -> bytes:
     """A target whose query holds no parameter that is a key, by its name or its value."""
     path, mark, query = target.partition(b"?")

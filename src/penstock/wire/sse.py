@@ -221,7 +221,7 @@ class SseMeter:
         cached = usage.prompt_tokens_details
         if prompt is None:
             prompt = usage.input_tokens
-            cached = usage.input_tokens_details
+            cached = usage.input_tokens_details or usage.input_token_details
         output = usage.completion_tokens
         if output is None:
             output = usage.output_tokens

@@ -19,6 +19,15 @@ PROTOCOL: Final = b"websocket"  # in Upgrade and in :protocol
 ONLY_IN_HTTP1: Final = frozenset(
     (b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-accept")
 )
+# What is done to a client's handshake where frames are read: no extension is offered.
+WITHOUT_EXTENSIONS: Final[list[tuple[str, bytes, bytes, bytes]]] = [
+    ("remove", b"Sec-WebSocket-Extensions", b"sec-websocket-extensions", b""),
+]
+# And where we make our own: keys are for one connection.
+OWN_HANDSHAKE: Final[list[tuple[str, bytes, bytes, bytes]]] = [
+    ("remove", b"Sec-WebSocket-Key", b"sec-websocket-key", b""),
+    *WITHOUT_EXTENSIONS,
+]
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 
 
@@ -67,6 +76,20 @@ def accepts(status: int, fields: list[Field], key: bytes) -> bool:
         and _names(fields, b"connection", b"upgrade")
         and _only(fields, b"sec-websocket-accept") == accept_key(key)
     )
+
+
+def agreed(key: bytes, protocol: bytes) -> list[Field]:
+    """The fields by which a server agrees (RFC 6455, 4.2.2), without extensions.
+
+    ``key``: the client's; b"" over HTTP/2, which has none. ``protocol``: the subprotocol that is
+    chosen of those that it offers; b"" for none.
+    """
+    fields: list[Field] = []
+    if key:
+        fields.append((b"sec-websocket-accept", b"Sec-WebSocket-Accept", accept_key(key)))
+    if protocol:
+        fields.append((b"sec-websocket-protocol", b"Sec-WebSocket-Protocol", protocol))
+    return fields
 
 
 def _is_key(key: bytes) -> bool:

@@ -405,6 +405,7 @@ pools:
     hedge: {after: p99, budget_share: 0.02}
     resume: {max_resumes: 3, exact: true, token_ids: true, answer_bytes: 2MiB}
     drain: {move_streams: 30s}
+    websocket_responses: {message_bytes: 4MiB, most: 8}
   hedged:
     endpoints: 10.0.5.1:80
     hedge: {after: 800ms}

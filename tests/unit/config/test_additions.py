@@ -32,6 +32,7 @@ _OF_POOLS_IN_FILES_ALONE = {
     "limits",
     "budgets",
     "resume",
+    "websocket_responses",
     "split",
     "admission.priorities",
     "admission.priority_clients",

@@ -31,6 +31,7 @@ _HTTP_POOL_KEYS: Final = (
     "error_pages",
     "compression",
     "hedge",
+    "websocket_responses",
 )
 _HTTP_LISTENER_KEYS: Final = ("merge_slashes",)
 # Of a pool whose connections begin with a PROXY header: they are not kept.

@@ -16,6 +16,10 @@ def check_streams(pool: Pool, at: Location, findings: Findings) -> None:
     if pool.kind != "llm":
         if pool.resume is not None:
             findings.wrong((*at, "resume"), "has no effect: the pool is not of kind llm")
+        if pool.websocket_responses is not None:
+            findings.wrong(
+                (*at, "websocket_responses"), "has no effect: the pool is not of kind llm"
+            )
         for key in given:
             findings.wrong((*at, "timeouts", key), "has no effect: the pool is not of kind llm")
         return
@@ -29,6 +33,12 @@ def check_streams(pool: Pool, at: Location, findings: Findings) -> None:
         findings.wrong(
             (*at, "resume"),
             "asks another endpoint for the rest, which `retry: {generations: false}` forbids",
+        )
+    if pool.split is not None and pool.websocket_responses is not None:
+        findings.wrong(
+            (*at, "websocket_responses"),
+            "does not go with `split`: prompts are handed over by HTTP alone; leave one of them "
+            "away, or serve WebSockets from a pool of their own",
         )
     for key in ("hedge", "resume"):
         if pool.split is not None and getattr(pool, key) is not None:

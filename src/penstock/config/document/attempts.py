@@ -257,6 +257,29 @@ ResumeOrOff = Annotated[
 ]
 
 
+_WEBSOCKETS: Final = snapshot.WebSocketResponses()
+
+
+class WebSocketResponses(Section):
+    """Each response that is asked for over OpenAI's WebSockets is a request of its own
+    (docs/websocket.md)."""
+
+    message_bytes: PositiveSize = setting(
+        _WEBSOCKETS.message_bytes, "Most bytes of one message, from clients and from endpoints."
+    )
+    most: PositiveCount = setting(
+        _WEBSOCKETS.most,
+        "Responses that one WebSocket may have asked for and not yet got; further ones are "
+        "answered with an error.",
+    )
+
+
+WebSocketResponsesOrOff = Annotated[
+    WebSocketResponses | None,
+    BeforeValidator(_on_or_off, json_schema_input_type=str | WebSocketResponses),
+]
+
+
 class Connections(Section):
     """Connections to each endpoint, by each worker. A server's `Keep-Alive: timeout=` is heeded."""
 

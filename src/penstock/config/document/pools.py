@@ -11,6 +11,7 @@ from penstock.config.document.attempts import (
     ResumeOrOff,
     Retry,
     RetryOrOff,
+    WebSocketResponsesOrOff,
 )
 from penstock.config.document.choice import Policy
 from penstock.config.document.compression import CompressionOrOff
@@ -170,6 +171,12 @@ class Pool(Section):
         None,
         "Streamed answers that are cut are gone on with by another endpoint, in pools of kind "
         "`llm`: `on`, or a mapping. Default: off.",
+    )
+    websocket_responses: WebSocketResponsesOrOff = setting(
+        None,
+        "OpenAI's Responses and Realtime over WebSocket are read here (kind `llm`): each "
+        "response counts for limits, load and log, and those of Responses are sent where they are "
+        "best served. `on`, or a mapping; `off`: bytes are relayed unread. Default: off.",
     )
     health_check: HealthCheckOrOff = setting(
         None, "Active checks: `tcp`, a path such as `/health`, or a mapping. Default: off."

@@ -70,6 +70,7 @@ from penstock.core.snapshot.pool import (
     Resume,
     Retry,
     Sticky,
+    WebSocketResponses,
 )
 from penstock.core.snapshot.route import (
     BasicAuth,
@@ -158,6 +159,7 @@ __all__ = [
     "Throttle",
     "TokenIssuer",
     "Traces",
+    "WebSocketResponses",
     "WeightedPool",
     "decode_snapshot",
 ]

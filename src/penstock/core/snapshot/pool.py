@@ -105,6 +105,13 @@ class Resume(Data, frozen=True):
     answer_bytes: int = 1024 * 1024  # of text, that are kept of one
 
 
+class WebSocketResponses(Data, frozen=True):
+    """WebSockets of OpenAI's Responses are read, and each response is routed by itself."""
+
+    message_bytes: int = 16 * 1024 * 1024  # of one message, either way
+    most: int = 16  # responses of one WebSocket that run or wait for others of it
+
+
 class PolicyChoice(Data, frozen=True):
     name: str = "least-request"
     options: dict[str, int | float | str | bool] = field(default_factory=dict)
@@ -216,6 +223,7 @@ class Pool(Data, frozen=True):
     retry: Retry = Retry()
     hedge: Hedge | None = None
     resume: Resume | None = None
+    websocket_responses: WebSocketResponses | None = None
     health_check: HealthCheck | None = None
     agent_check: AgentCheck | None = None
     outlier: Outlier = Outlier()

@@ -19,6 +19,7 @@ class RequestBody:
     other_length: int = -1
     decoded: bool = False
     room: int = 0  # taken by one that is read whole, of the worker's for all of them
+    heard: int = -1  # tokens of its conversation that its endpoint has; -1: all stands here
     mirror: Mirror | None = None  # that gets a copy of it
 
     def __init__(self, data: bytes, complete: bool) -> None:

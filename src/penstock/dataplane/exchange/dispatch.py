@@ -36,6 +36,7 @@ class Dispatch(AdmittedExchange):
     attempt_number: int = 0  # of the attempt under way or made last; 0 before the first
     waiter: ExchangeWaiter | None = None  # of one that has passed or awaits a pool's admission
     home: LiveEndpoint | None = None  # that a sticky cookie names
+    pinned: LiveEndpoint | None = None  # whose connection it is asked for on: nobody else's
     keeps_cookie: bool = False  # its endpoint is full, and it goes elsewhere this once
     priority: int = -1  # as its request or route say, 0 most important; -1: they do not
     expires_at: float = 0.0  # when the whole exchange must be done; 0.0: never
@@ -99,7 +100,7 @@ class Dispatch(AdmittedExchange):
         if bound is not None:
             if bound.has_room():
                 return ROOM
-            if pool.waits_for_bound:
+            if pool.waits_for_bound or self.pinned is not None:
                 return NO_ROOM
         attempts = self.attempts
         return pool.room(request, attempts.tried if attempts is not None else None)
@@ -118,7 +119,8 @@ class Dispatch(AdmittedExchange):
 
     def _needs(self) -> str:
         """What it can use: those that wait for the same do so in one line."""
-        bound = self._bound_to() if self.pool.waits_for_bound else None
+        waits = self.pool.waits_for_bound or self.pinned is not None
+        bound = self._bound_to() if waits else None
         attempts = self.attempts
         tried = attempts.tried if attempts is not None else None
         return needs_of(self.request.model, tried, bound.name if bound is not None else "")
@@ -126,6 +128,8 @@ class Dispatch(AdmittedExchange):
     def _bound_to(self) -> LiveEndpoint | None:
         """The endpoint to which an answer, or else a cookie, binds it, as long as it may go there
         and has tried nothing yet."""
+        if self.pinned is not None:
+            return self.pinned
         if self.attempts is not None and self.attempts.tried:
             return None
         pool = self.pool
@@ -146,12 +150,14 @@ class Dispatch(AdmittedExchange):
         chosen: Endpoint | None = None
         by = "answer"
         if not tried:
-            chosen = pool.answer_endpoint(request) if request.continues else None
+            chosen = self.pinned
+            if chosen is None and request.continues:
+                chosen = pool.answer_endpoint(request)
             if chosen is None and self.home is not None:
                 chosen = pool.sticky_endpoint(self.home, request)
                 by = "cookie"
             if chosen is not None and not chosen.has_room():
-                if pool.waits_for_bound:
+                if pool.waits_for_bound or self.pinned is not None:
                     self._no_endpoint()
                     return
                 chosen = None
@@ -174,7 +180,7 @@ class Dispatch(AdmittedExchange):
             # Another worker took the last place at the same moment.
             attempt.settle(ABANDONED, env.now)
             self.attempt_number -= 1
-            if by != "policy" and pool.waits_for_bound:
+            if self.pinned is not None or (by != "policy" and pool.waits_for_bound):
                 self._no_endpoint()
             else:
                 self.keeps_cookie = self.keeps_cookie or by == "cookie"

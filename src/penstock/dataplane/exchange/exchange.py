@@ -26,6 +26,9 @@ from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
 from penstock.dataplane.exchange.clearance import Clearance, ClearanceOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.failover import Failover, is_watched, may_be_sent_again
+from penstock.dataplane.exchange.event_sockets.client_socket import ClientSocket
+from penstock.dataplane.exchange.event_sockets.pinned_socket import PinnedSocket
+from penstock.dataplane.exchange.failover import Failover, may_be_sent_again
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
 from penstock.dataplane.exchange.inspection import Inspection
@@ -37,6 +40,7 @@ from penstock.dataplane.exchange.own_services import call_of
 from penstock.dataplane.exchange.passage import Passage, PassageOwner
 from penstock.dataplane.exchange.relaying import ChangedProtocol, TunnelOwner
 from penstock.dataplane.exchange.slots import give_slot
+from penstock.dataplane.exchange.relaying import ChangedProtocol, Tunnel, TunnelOwner
 from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt, split_of
 from penstock.dataplane.exchange.telling import Told, tell_end
 from penstock.dataplane.exchange.tracing import RequestTrace
@@ -76,7 +80,7 @@ class Exchange(
     passage: Passage | None = None  # of an answer that may not simply pass
     trace: RequestTrace | None = None  # where traces are on
     answered: ResponseHead | None = None  # the endpoint's final head that was passed on
-    tunnel: ChangedProtocol | None = None  # since the protocol was changed
+    tunnel: Tunnel | None = None  # since the protocol was changed
     status: int = 0  # answered to the client; 0 until then
     ended: str = ""  # how, in one word, for the log
     why: str = ""  # it was refused or cut, in a sentence
@@ -123,6 +127,13 @@ class Exchange(
         if pool.maintenance is not None:
             self.why = "an operator set the pool aside (maintenance)"
             self.give(self.own().maintenance(pool.maintenance), "refused")
+            return
+        if pool_plan.routes_each:
+            self.status = 101
+            entry = self.clearance.entry if self.clearance is not None else None
+            socket = ClientSocket(self, self.context, plan, self.head, pool_plan, entry)
+            self.tunnel = socket
+            socket.begin(self.front, self.request_id)
             return
         dispatch = Dispatch(self.context, self, pool, pool_plan.request, self.request_id)
         self.dispatch = dispatch
@@ -483,8 +494,16 @@ class Exchange(
         self.first_byte_at = now
         self.status = head.status
         self.answered = head
-        self.tunnel = ChangedProtocol(self, self.context, dispatch.pool, attempt)
-        self.tunnel.begin(self.front, pool_plan, dispatch, head, rest)
+        if pool_plan.counts_each:
+            pinned = PinnedSocket(
+                self, self.context, attempt, self.plan, self.head, pool_plan, self.clearance
+            )
+            self.tunnel = pinned
+            pinned.begin(self.front, dispatch, head, rest)
+            return
+        tunnel = ChangedProtocol(self, self.context, dispatch.pool, attempt)
+        self.tunnel = tunnel
+        tunnel.begin(self.front, pool_plan, dispatch, head, rest)
 
     def on_tunnel_ended(self, ended: str, why: str) -> None:
         self.why = why

@@ -212,6 +212,11 @@ class Inspection:
         self._body.replace(prompt.data, len(prompt.data) if prompt.changed else -1)
         if prompt.changed:
             self._body.decoded = prompt.is_coded
+        if self._plan.routes_each or self._plan.counts_each:
+            prompt.found.stream = True  # whether it says so or not
+        if self._body.heard >= 0:
+            prompt.found.prompt_tokens = self._body.heard
+            prompt.found.images = 1  # its bytes tell nothing of its tokens
         self.renames = self._plan.pool.answers_as_asked and prompt.asked not in ("", model)
         if not prompt.found.problem:
             self.request = self._learning.request_of(self._plan.request, prompt.found)

@@ -53,6 +53,7 @@ class Outcome(ServedOutcome):
     answer: AnswerReading | None = None
     tells_usage: bool = False
     resumed: int = 0  # times that another endpoint went on with the answer
+    over_websocket: bool = False  # it was asked for by a message of one
     hedged: bool = False  # a second endpoint was asked beside the first
 
     def __init__(

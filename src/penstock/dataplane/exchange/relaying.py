@@ -80,7 +80,24 @@ class TunnelOwner:
         raise NotImplementedError
 
 
-class ChangedProtocol(RelayOwner):
+@trait
+class Tunnel:
+    """What an exchange goes on as once its protocol was changed."""
+
+    def cut(self) -> None:
+        """End it on both sides."""
+        raise NotImplementedError
+
+    def size(self) -> int:
+        """Bytes that passed either way."""
+        raise NotImplementedError
+
+    def tell(self, outcome: Outcome) -> None:
+        """For the log."""
+        raise NotImplementedError
+
+
+class ChangedProtocol(RelayOwner, Tunnel):
     """From the endpoint's 101 on bytes are relayed, of which nothing is understood."""
 
     _relay: Relay | None = None
@@ -109,17 +126,14 @@ class ChangedProtocol(RelayOwner):
         relay.begin(received, rest)
 
     def cut(self) -> None:
-        """End it on both sides."""
         if self._relay is not None:
             self._relay.close(CUT)
 
     def size(self) -> int:
-        """Bytes that passed either way."""
         relay = self._relay
         return relay.bytes_from_client + relay.bytes_from_endpoint if relay is not None else 0
 
     def tell(self, outcome: Outcome) -> None:
-        """For the log."""
         if self._relay is not None:
             outcome.take_relay(self._relay)
 

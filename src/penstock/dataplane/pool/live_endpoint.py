@@ -51,7 +51,7 @@ from penstock.dataplane.endpoint.connector import ConnectionSettings, Connector
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.engine_habits import EngineHabits
 from penstock.dataplane.record.request_log import json_text
-from penstock.dataplane.tunnel.relay import Relay
+from penstock.dataplane.tunnel.side import SideOwner
 from penstock.wire.forwarding import Edit
 from penstock.wire.openai import Inspection
 from penstock.wire.websocket import GOING_AWAY, SERVICE_RESTART
@@ -133,7 +133,7 @@ class LiveEndpoint(CountedEndpoint):
         self._quiet_read_at: float = -1.0
         self._kv_reported: int = 0  # tokens of others in its cache, by its report
         self.habits: EngineHabits = EngineHabits()
-        self.tunnels: set[Relay] = set()  # that are open to it
+        self.tunnels: set[SideOwner] = set()  # that are open to it
         self.streams: set[MovableStream] = set()  # that it answers; where they are moved at all
         self.move_streams_s: float = 0.0  # after which they are, when it leaves; 0.0: never
         self.drain_deadline_s: float = 0.0  # for tunnels; 0.0: until they end by themselves

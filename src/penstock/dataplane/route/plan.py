@@ -31,11 +31,16 @@ from penstock.wire.kept_things import makes_things
 from penstock.wire.kv_transfers import may_have_transfers
 from penstock.wire.model_changes import changes_models
 from penstock.wire.model_name import boundary_of
-from penstock.wire.openai import OLLAMA_CHAT, OTHER, api_of, ollama_api_of
+from penstock.wire.openai import OLLAMA_CHAT, OTHER, RESPONSE, api_of, ollama_api_of
 from penstock.wire.session_keys import session_hash
 from penstock.wire.target_path import decoded_path
 from penstock.wire.traceparent import TraceParent
 from penstock.wire.upgrade import Upgrade
+from penstock.wire.websocket_handshake import (
+    OWN_HANDSHAKE,
+    PROTOCOL,
+    WITHOUT_EXTENSIONS,
+)
 
 _CHATS: Final = b"/chat/completions"
 _COMPLETIONS: Final = b"/completions"
@@ -137,6 +142,10 @@ class PoolPlan:
         self.first_token_s: float = first_token_of(head, pool.spec)
         self.origin: bytes = head.value(b"origin") or b""  # of a page that asks
         self.upgrade: Upgrade | None = None  # the protocol that it is to change to
+        # Whether the WebSocket that it becomes is read: each response on it is routed, or is
+        # counted at the endpoint to which the WebSocket goes.
+        self.routes_each: bool = False
+        self.counts_each: bool = False
         self.cookie: str = ""  # the sticky cookie's value, as it came
         self.home: LiveEndpoint | None = None  # that it names
         # A client that waits for 100 (Continue) is told it here, as a gateway may (RFC 9110, 3.7
@@ -196,6 +205,27 @@ class PoolPlan:
         own, other = (_GENERATIONS, _OLLAMA_CHATS) if chats else (_CHATS, _COMPLETIONS)
         target = self._target.replace(own, other, 1)
         return self._build(endpoint, host, True, target)
+
+    def route_each(self) -> None:
+        """It becomes a WebSocket on which each response is asked for as if by a POST. Endpoints
+        get handshakes of ours, without extensions."""
+        self.routes_each = True
+        self.inspects = True
+        self.repeats_sent = self.pool.rules.repeats_sent(b"POST")
+        self.upgrade = Upgrade(PROTOCOL, b"")
+        self.take_out(OWN_HANDSHAKE)
+
+    def count_each(self, model: str) -> None:
+        """It becomes a WebSocket to one endpoint, on which each response counts by itself;
+        ``model``: that it is for, "" where that is not told."""
+        self.counts_each = True
+        self.api = RESPONSE
+        self.inspects = True  # what stands for each response; the handshake has no body
+        self.take_out(WITHOUT_EXTENSIONS)
+        pool = self.pool
+        known = model not in pool.names.shares and model in pool.known_models()
+        if pool.learning is not None and known:
+            self.request = pool.learning.request_for(self.request, model)
 
     def take_out(self, edits: list[Edit]) -> None:
         """Before anything else is done to the head."""

@@ -29,7 +29,7 @@ from penstock.dataplane.route.own_responses import (
 from penstock.dataplane.route.plan import Plan
 from penstock.dataplane.route.pool_plans import pool_plan_of
 from penstock.dataplane.route.target import Target
-from penstock.dataplane.route.upgrades import refuses_upgrade
+from penstock.dataplane.route.upgrades import read_websocket, refuses_upgrade
 from penstock.wire.client_certificate import ClientCertificate, taken_out
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, request_id_of
 from penstock.wire.grpc import NOT_GRPC, grpc_kind, parse_timeout
@@ -209,6 +209,8 @@ class Planner:
         for destination in branch.targets:
             choice = pool_plan_of(destination, request, head, facts, target, hop, access)
             choice.upgrade = plan.upgrade
+            if plan.upgrade is not None:
+                read_websocket(choice, head)
             if plan.listed:
                 choice.passes_answers = False
             plan.guarded = plan.guarded or len(destination.pool.limits) > 0

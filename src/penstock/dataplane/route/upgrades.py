@@ -1,10 +1,16 @@
 """Requests that ask to change to another protocol."""
 
+from typing import Final
+
 from penstock.core.snapshot import Route
-from penstock.dataplane.route.plan import Plan
+from penstock.dataplane.route.access import model_in_query
+from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.http1 import RequestHead
+from penstock.wire.openai import RESPONSE
 from penstock.wire.upgrade import NEVER_PASSED, Upgrade, asked_protocol
 from penstock.wire.websocket_handshake import PROTOCOL, handshake_key, has_version_13
+
+_REALTIME: Final = b"/realtime"  # the end of its path: engines mount it under prefixes
 
 
 def refuses_upgrade(plan: Plan, route: Route, head: RequestHead) -> bool:
@@ -37,3 +43,16 @@ def refuses_upgrade(plan: Plan, route: Route, head: RequestHead) -> bool:
         plan.upgrade = Upgrade(protocol, key)
         return False
     return True
+
+
+def read_websocket(choice: PoolPlan, head: RequestHead) -> None:
+    """Note whether a WebSocket of OpenAI's APIs is to be read, in a pool that reads them."""
+    upgrade = choice.upgrade
+    if upgrade is None or not upgrade.is_websocket:
+        return
+    if choice.pool.learning is None or choice.pool.spec.websocket_responses is None:
+        return
+    if choice.api == RESPONSE:
+        choice.route_each()
+    elif head.target.partition(b"?")[0].endswith(_REALTIME):
+        choice.count_each(model_in_query(head.target))

@@ -79,8 +79,8 @@ class Relay(SideOwner):
         worker_values: list[int],
         tally: LoadTally,
     ) -> None:
-        self.client: TunnelSide = _side(self, client)
-        self.endpoint: TunnelSide = _side(self, endpoint)
+        self.client: TunnelSide = side_of(self, client)
+        self.endpoint: TunnelSide = side_of(self, endpoint)
         self.bytes_from_client: int = 0
         self.bytes_from_endpoint: int = 0
         self._of_client: _Frames | None = None
@@ -247,7 +247,8 @@ class Relay(SideOwner):
             self.client.expire_at(self._loop.env.now + self._idle_s)
 
 
-def _side(relay: Relay, before: Handed) -> TunnelSide:
+def side_of(owner: SideOwner, before: Handed) -> TunnelSide:
+    """What goes on from there."""
     if isinstance(before, Connection):
-        return SocketSide(relay, before)
-    return StreamSide(relay, before)
+        return SocketSide(owner, before)
+    return StreamSide(owner, before)

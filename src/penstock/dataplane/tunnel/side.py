@@ -103,6 +103,9 @@ class SideOwner:
         """It is gone."""
         raise NotImplementedError
 
+    def let_go(self) -> None:
+        """The worker stops: what waits for nothing may end."""
+
     def drain(self, code: int) -> None:
         """End it soon: a WebSocket by a close with that code, anything else at once."""
         raise NotImplementedError

@@ -224,6 +224,9 @@ class SocketSide(Connection, TunnelSide):
     def on_deadline(self) -> None:
         self.relay.run_out_of_time()
 
+    def close_if_idle(self) -> None:
+        self.relay.let_go()
+
     def go_away(self) -> None:
         self.relay.drain(GOING_AWAY)
 

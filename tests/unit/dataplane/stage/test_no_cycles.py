@@ -14,6 +14,11 @@ from penstock.dataplane.endpoint.http2_stream import Http2EndpointStream
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.endpoint_picking.call import PickingCall
 from penstock.dataplane.exchange.endpoint_picking.pick import Pick
+from penstock.dataplane.exchange.event_sockets.client_socket import ClientSocket
+from penstock.dataplane.exchange.event_sockets.endpoint_socket import EndpointSocket
+from penstock.dataplane.exchange.event_sockets.pinned_response import PinnedResponse
+from penstock.dataplane.exchange.event_sockets.pinned_socket import PinnedSocket
+from penstock.dataplane.exchange.event_sockets.routed_response import RoutedResponse
 from penstock.dataplane.exchange.exchange import Exchange
 from penstock.dataplane.exchange.held_answer import HeldAnswer
 from penstock.dataplane.exchange.resuming import Resuming
@@ -30,7 +35,15 @@ from tests.harness.fake.http2 import Http2Peer
 from tests.harness.fake.stage import Stage, member, pool_of
 from tests.harness.messages import answer_of, get
 from tests.harness.world import world
-from tests.unit.dataplane.stage import streaming, test_endpoint_picking, test_resuming, test_split
+from tests.unit.dataplane.stage import (
+    streaming,
+    test_endpoint_picking,
+    test_realtime,
+    test_resuming,
+    test_split,
+    test_websocket_responses,
+)
+from tests.unit.dataplane.stage.event_talk import Caller, Engine
 from tests.unit.dataplane.stage.test_tunnel_endings import (
     COMBINATIONS,
     EVERY,
@@ -48,6 +61,11 @@ KINDS = (
     Pick,
     PickingCall,
     PrefillLeg,
+    ClientSocket,
+    EndpointSocket,
+    PinnedResponse,
+    PinnedSocket,
+    RoutedResponse,
     Relay,
     Resuming,
     SocketSide,
@@ -135,6 +153,53 @@ def test_a_prompt_in_halves_leaves_nothing() -> None:
             ask_once(whole)
         assert alive() == before
         assert "SplitPrompt" not in before
+
+
+@pytest.mark.parametrize("ends", ["answered", "refused", "reset"])
+def test_responses_over_websocket_leave_nothing(ends: str) -> None:
+    with Stage(test_websocket_responses.reading(0)) as stage:
+
+        def ask_once() -> None:
+            client = Caller(stage)
+            client.create(**({"kv_transfer_params": {}} if ends == "refused" else {}))
+            if ends != "refused":
+                engine = Engine(stage)
+                engine.begin()
+                if ends == "answered":
+                    engine.end_with()
+            assert client.read()
+            if ends == "reset":
+                client.end.reset()
+            else:
+                client.close()
+            stage.settle()
+
+        ask_once()
+        before = alive()
+        for _ in range(3):
+            ask_once()
+        assert alive() == before
+        assert "ClientSocket" not in before
+
+
+def test_responses_of_realtime_leave_nothing() -> None:
+    with Stage(test_realtime.pinning(0)) as stage:
+
+        def ask_once(ends: str) -> None:
+            client = test_realtime.Speaker(stage)
+            client.ask()
+            client.engine.begin()
+            if ends != "reset":
+                test_realtime.done(client.engine)
+            client.end.reset()
+            stage.settle()
+
+        ask_once("done")
+        before = alive()
+        for ends in ("done", "reset", "done"):
+            ask_once(ends)
+        assert alive() == before
+        assert "PinnedSocket" not in before
 
 
 def test_stream_to_an_endpoint_leaves_nothing() -> None:

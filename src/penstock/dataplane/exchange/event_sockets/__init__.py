@@ -1,0 +1,1 @@
+"""WebSockets of language models' APIs, whose messages are read: each response is a request."""

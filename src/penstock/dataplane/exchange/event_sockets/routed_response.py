@@ -1,0 +1,255 @@
+"""One of OpenAI's Responses over WebSocket: sent to whichever endpoint it is best served by.
+
+It goes over a WebSocket to that endpoint which the client's has already, or a fresh one. Before its
+first event it may go elsewhere, by the rules for a POST.
+"""
+
+from mypy_extensions import trait
+
+from penstock.core.ticket import ABANDONED, DONE, TIMEOUT
+from penstock.dataplane.board.layout import P_CUT
+from penstock.dataplane.context import Context
+from penstock.dataplane.endpoint.stream import EndpointStream
+from penstock.dataplane.exchange import answers
+from penstock.dataplane.exchange.attempt import Attempt
+from penstock.dataplane.exchange.event_sockets.asked_response import (
+    PATIENCE_S,
+    AskedResponse,
+    ResponseOwner,
+)
+from penstock.dataplane.exchange.event_sockets.endpoint_socket import EndpointSocket, SocketUser
+from penstock.dataplane.exchange.failover import Failover, may_be_sent_again
+from penstock.dataplane.route.plan import Plan
+from penstock.wire.http1 import RequestHead, ResponseHead
+from penstock.wire.proxy_protocol import ProxyHeader
+from penstock.wire.response_events import ERROR, engine_event
+from penstock.wire.session_keys import session_hash
+
+
+@trait
+class SocketSource:
+    """Who has WebSockets to endpoints: the client's."""
+
+    def socket_to(self, attempt: Attempt, answer: int) -> EndpointSocket | None:
+        """One to the attempt's endpoint that waits for a response, best the one on which that
+        answer came (0: none); None where there is none."""
+        raise NotImplementedError
+
+    def keep_socket(self, attempt: Attempt, received: bytes) -> EndpointSocket:
+        """The attempt's connection has become one."""
+        raise NotImplementedError
+
+    def give_back(self, socket: EndpointSocket) -> None:
+        """A response of it is over, and it waits for the next one."""
+        raise NotImplementedError
+
+    def proxy_header(self) -> ProxyHeader:
+        """The client, where connections to endpoints begin with a PROXY header."""
+        raise NotImplementedError
+
+
+class RoutedResponse(AskedResponse, SocketUser):
+    """``source`` is told as long as it runs."""
+
+    socket: EndpointSocket | None = None  # since it was asked for there
+
+    def __init__(
+        self,
+        context: Context,
+        owner: ResponseOwner,
+        source: SocketSource,
+        head: RequestHead,
+        plan: Plan,
+        lane: str,
+        message: bytes,
+    ) -> None:
+        super().__init__(context, owner, head, plan, lane, message)
+        self._source: SocketSource | None = source
+
+    # --- send -------------------------------------------------------------------------------
+
+    def on_attempt_made(self, attempt: Attempt) -> None:
+        source = self._source
+        dispatch = self.dispatch
+        if not attempt.afresh and source is not None and dispatch is not None:
+            # The answer that it goes on from may be known on one WebSocket alone.
+            socket = source.socket_to(attempt, dispatch.request.continues)
+            if socket is not None:
+                attempt.peer = socket.endpoint.shown_address().encode()
+                self._send(attempt, socket)
+                return
+        attempt.begin(self.context.env.now, False)
+
+    def on_attempt_connected(self, attempt: Attempt) -> None:
+        """Ask for a WebSocket: that may be asked for anywhere, and again."""
+        stream = attempt.stream
+        assert stream is not None
+        pool_plan = self.pool_plan
+        stream.begin(attempt, False, attempt.expires_at, pool_plan.upgrade)
+        head = pool_plan.forwarded(attempt.endpoint)
+        entry = self.clearance.entry if self.clearance is not None else None
+        if entry is not None and entry.told:
+            head = head.with_fields(entry.told)
+        stream.arm(attempt.endpoint.connector.settings.first_byte_s)
+        stream.send_request(head, self.request_id, b"", True)
+
+    def on_attempt_switched(self, attempt: Attempt, head: ResponseHead, rest: bytes) -> None:
+        source = self._source
+        assert source is not None
+        socket = source.keep_socket(attempt, rest)
+        if socket.open:
+            self._send(attempt, socket)
+        else:
+            self.on_socket_lost(ABANDONED, "the endpoint closed its WebSocket at once")
+
+    def _send(self, attempt: Attempt, socket: EndpointSocket) -> None:
+        inspection = self.inspection()
+        if inspection is not None:
+            inspection.adapt(attempt.endpoint, attempt.ticket)
+        message = self.body.kept()
+        self.socket = socket
+        attempt.sent = self.sent = True
+        context = self.context
+        # An engine that refuses has taken nothing up: another may have it, if there is room.
+        if context.prompt_bytes * 2 > context.prompt_room and not may_be_sent_again(
+            context, self.pool_plan, inspection, attempt.endpoint
+        ):
+            self.forget()
+        socket.carry(self, message, attempt.expires_at)
+
+    def say(self, message: bytes) -> bool:
+        """Something more for the engine that answers; False where it is not asked yet."""
+        if self.socket is None:
+            return False
+        self.socket.say(message)
+        return True
+
+    def proxy_header(self) -> ProxyHeader:
+        source = self._source
+        assert source is not None
+        header = source.proxy_header()
+        header.unique_id = self.request_id
+        return header
+
+    # --- the answer ---------------------------------------------------------------------------
+
+    def on_event(self, message: bytes) -> None:
+        event = engine_event(message)
+        attempt = self.attempt()
+        if attempt is None:
+            return
+        if self.status == 0:
+            if event.kind == ERROR and self._asks_another(attempt, event.status):
+                return
+            self.take_first(attempt, event)
+        message = self.events.read(event, message)
+        if event.is_last:
+            self._leave_socket()
+            self.finish(attempt, message)
+        elif self.owner is not None:
+            self.owner.pass_event(message)
+
+    def _asks_another(self, attempt: Attempt, status: int) -> bool:
+        """Whether another endpoint is asked, as this one refused."""
+        if not self._may_ask_another(attempt, status):
+            return False
+        self._leave_socket()
+        self._failover().drop_and_retry(attempt)
+        return True
+
+    def _may_ask_another(self, attempt: Attempt, status: int) -> bool:
+        """Whether what an endpoint told in the place of an answer is passed over."""
+        attempt.ticket.status = status
+        if status not in self.pool_plan.pool.rules.on_statuses:
+            return False
+        return self._failover().allows(attempt, None, DONE, status)
+
+    def _leave_socket(self) -> None:
+        """The next response may come over it."""
+        socket = self.socket
+        self.socket = None
+        if socket is None:
+            return
+        socket.answer = session_hash(self.events.name.encode("utf-8", "surrogatepass"))
+        if self._source is not None:
+            self._source.give_back(socket)
+
+    # --- failures -----------------------------------------------------------------------------
+
+    def _failover(self) -> Failover:
+        dispatch = self.dispatch
+        assert dispatch is not None
+        return Failover(dispatch, self.pool_plan, self.body, self.inspection())
+
+    def frame_attempt(self, attempt: Attempt, head: ResponseHead) -> bool:
+        return False
+
+    def on_attempt_answered(
+        self, attempt: Attempt, head: ResponseHead, body: bytes, complete: bool
+    ) -> None:
+        """No WebSocket: what else it answers is for the log."""
+        attempt.ticket.first_byte(self.context.env.now)
+        if self._may_ask_another(attempt, head.status):
+            self._failover().drop_and_retry(attempt)
+            return
+        attempt.drop()
+        name = attempt.endpoint.name
+        self.why = f"endpoint {name} answered {head.status} to the handshake of a WebSocket"
+        if head.status in (429, 503):
+            self.refuse(head.status, "the endpoint takes no more", PATIENCE_S, "overloaded")
+        else:
+            self.refuse(502, "the endpoint does not speak WebSocket here")
+
+    def on_attempt_interim(self, attempt: Attempt, head: ResponseHead) -> None:
+        """Nobody waits for it."""
+
+    def on_attempt_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
+        """Of an answer that was dropped."""
+
+    def on_attempt_drained(self, attempt: Attempt) -> None:
+        """The handshake left."""
+
+    def on_attempt_unable(self, attempt: Attempt, reason: str) -> None:
+        attempt.settle(ABANDONED, self.context.env.now)
+        self.why = f"endpoint {attempt.endpoint.name}: {reason}"
+        self.refuse(501, "the endpoint cannot do what the request asks for")
+
+    def on_attempt_failed(
+        self, attempt: Attempt, stream: EndpointStream | None, outcome: int, reason: str
+    ) -> None:
+        if outcome == ABANDONED:
+            attempt.settle(outcome, self.context.env.now)
+            self.refuse(503, reason)
+            return
+        method = b"POST" if attempt.sent else b"GET"
+        if self._failover().goes_on(attempt, stream, outcome, method):
+            return
+        self.why = f"endpoint {attempt.endpoint.name}: {reason}"
+        if outcome == TIMEOUT or (stream is not None and stream.ran_out_of_time()):
+            self.refuse(504, "the endpoint did not answer in time")
+        else:
+            self.refuse(502, "the endpoint failed before it answered")
+
+    def on_socket_lost(self, outcome: int, why: str) -> None:
+        self.socket = None
+        attempt = self.attempt()
+        if attempt is None or self.ended:
+            return
+        if self.status == 0:
+            self.on_attempt_failed(attempt, None, outcome, why)
+            return
+        attempt.settle(outcome, self.context.env.now)
+        self.pool_plan.pool.counters.bump(P_CUT)
+        self.why = f"endpoint {attempt.endpoint.name}: {why}"
+        message = "the endpoint failed while it answered"
+        self.close(answers.refusal(502, message, request_id=self.request_id), "cut")
+
+    def let_go(self) -> None:
+        socket = self.socket
+        self.socket = None
+        if socket is not None:
+            socket.close()
+
+    def _end(self, ended: str) -> None:
+        super()._end(ended)
+        self._source = None
