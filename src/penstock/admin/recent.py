@@ -1,13 +1,13 @@
 """The last minute: rates and latency quantiles from differences of the board's counters."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
 from penstock.admin.tokens import TokenCounts, tokens_by_pool
-from penstock.admin.view import Overview
+from penstock.admin.view import PlacedPool
 from penstock.core.measure.histogram import BUCKETS, quantile_us
 from penstock.dataplane.board.layout import (
     L_FIRST_BYTE_SUM_US,
@@ -42,7 +42,8 @@ class _Sample:
     at: float
     pool_requests: dict[str, int]
     pool_tokens: dict[str, TokenCounts]
-    endpoints: dict[tuple[str, str], dict[int, int]]  # by cell
+    rows: dict[tuple[str, str], int]  # of endpoints
+    columns: dict[int, list[int]]  # by cell, of every row
     histograms: dict[tuple[str, str], list[int]]  # by pool and phase
 
 
@@ -54,18 +55,17 @@ class Recent:
         self._clock = clock
         self._samples: deque[_Sample] = deque(maxlen=round(_WINDOW_S / SAMPLE_S))
 
-    def sample(self, overview: Overview) -> None:
+    def sample(self, pools: Sequence[PlacedPool]) -> None:
         """Sample the counters."""
-        self._samples.append(self._read(overview))
+        self._samples.append(self._read(pools))
 
-    def differences(self, overview: Overview) -> "Differences":
+    def differences(self, pools: Sequence[PlacedPool]) -> "Differences":
         """From the oldest sample to the present."""
-        present = self._read(overview)
+        present = self._read(pools)
         return Differences(self._samples[0] if self._samples else present, present)
 
-    def _read(self, overview: Overview) -> _Sample:
+    def _read(self, pools: Sequence[PlacedPool]) -> _Sample:
         board = self._board
-        pools = overview.pools
         tokens = tokens_by_pool(board)
         histograms = {
             (p.name, phase): histogram_counts(board, p.row, index)
@@ -77,15 +77,14 @@ class Recent:
             for p in pools
             for index, phase in enumerate(SERVING_PHASES)
         }
+        rows = {(p.name, e.name): e.row for p in pools for e in p.endpoints}
+        used = 1 + max(rows.values(), default=-1)
         return _Sample(
             at=self._clock(),
             pool_requests={p.name: board.pool_sum(p.row, P_REQUESTS) for p in pools},
             pool_tokens={p.name: tokens.get(p.row, TokenCounts()) for p in pools},
-            endpoints={
-                (p.name, e.name): {cell: board.load_sum(e.row, cell) for cell in _ENDPOINT_CELLS}
-                for p in pools
-                for e in p.endpoints
-            },
+            rows=rows,
+            columns={cell: board.load_column(cell, used) for cell in _ENDPOINT_CELLS},
             histograms=histograms | serving,
         )
 
@@ -142,8 +141,9 @@ class Differences:
 
     def _grown_at(self, pool: str, endpoint: str, cell: int) -> int:
         key = (pool, endpoint)
-        before = self._before.endpoints.get(key, {}).get(cell, 0)
-        return _grown(before, self._after.endpoints[key][cell])
+        row = self._before.rows.get(key)
+        before = self._before.columns[cell][row] if row is not None else 0
+        return _grown(before, self._after.columns[cell][self._after.rows[key]])
 
     def _rate(self, before: int, after: int) -> float:
         return _grown(before, after) / self.seconds if self.seconds > 0.0 else 0.0

@@ -90,9 +90,9 @@ class AdminServer:
     async def sample(self) -> None:
         """Runs until cancelled: sample the counters, for rates and latencies of the last minute."""
         while True:
-            overview = self._balancer.overview()
-            self._recent.sample(overview)
-            self._feed.sample(overview)
+            pools = self._balancer.pools()
+            self._recent.sample(pools)
+            self._feed.sample(pools)
             if self._certificate is not None:
                 self._certificate.look()
             await asyncio.sleep(SAMPLE_S)
@@ -133,7 +133,7 @@ class AdminServer:
 
     async def _status(self, _: web.Request) -> web.Response:
         overview = self._balancer.overview()
-        recent = self._recent.differences(overview)
+        recent = self._recent.differences(overview.pools)
         return web.json_response(status_document(overview, self._balancer.board, recent))
 
     def _route(self, kind: type[Command], run: Run) -> web.RouteDef:

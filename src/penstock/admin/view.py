@@ -3,6 +3,7 @@
 Plain data, so that metrics and status are functions of it and of the board.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -320,6 +321,38 @@ class Overview(msgspec.Struct, frozen=True):
     tenants: tuple[str, ...] = ()  # that have keys or certificates
 
 
+class Placed(Protocol):
+    """An endpoint, as far as its counters are concerned."""
+
+    @property
+    def name(self) -> str:
+        """Within its pool."""
+
+    @property
+    def row(self) -> int:
+        """On the board."""
+
+
+class PlacedPool(Protocol):
+    """A pool, as far as its counters are concerned: a ``PoolView``, or one of a snapshot."""
+
+    @property
+    def name(self) -> str:
+        """No other's."""
+
+    @property
+    def row(self) -> int:
+        """On the board."""
+
+    @property
+    def kind(self) -> str:
+        """``http`` or ``llm``."""
+
+    @property
+    def endpoints(self) -> Sequence[Placed]:
+        """Its endpoints."""
+
+
 class UnknownNameError(LookupError):
     """A pool or endpoint that does not exist. The text is for people."""
 
@@ -333,6 +366,9 @@ class RunningBalancer(Protocol):
 
     def overview(self) -> Overview:
         """The balancer at this moment."""
+
+    def pools(self) -> Sequence[PlacedPool]:
+        """Its pools; much cheaper than an overview."""
 
     def tenancy(self) -> Tenancy:
         """Its tenants and limits at this moment; dearer than the rest, for those who look."""

@@ -18,6 +18,8 @@ from penstock._form import form
 from penstock.admin.server import AdminServer
 from penstock.admin.view import Overview, Tenancy
 from penstock.config.compile.configured import Configured
+from penstock.admin.view import Overview, PlacedPool, Tenancy
+from penstock.config.compile.snapshot import Configured
 from penstock.control.admin_address import AdminAddress
 from penstock.control.assembly import absolute, assemble, places, write_runtime_file
 from penstock.control.chores import Chores
@@ -181,6 +183,10 @@ class Supervisor:
             stopping=self._stop_wanted.is_set(),
             log_dropped=self._log.dropped,
         )
+
+    def pools(self) -> Sequence[PlacedPool]:
+        """Of the snapshot that runs."""
+        return self._parts.publisher.running.pools
 
     def tenancy(self) -> Tenancy:
         """Its tenants and limits at this moment."""

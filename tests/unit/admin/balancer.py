@@ -10,6 +10,7 @@ from penstock.admin.view import (
     EndpointView,
     ListenerView,
     Overview,
+    PlacedPool,
     PoolView,
     Tenancy,
     UnknownNameError,
@@ -89,6 +90,9 @@ class PlainBalancer:
 
     def overview(self) -> Overview:
         return self.shown
+
+    def pools(self) -> Sequence[PlacedPool]:
+        return self.shown.pools
 
     def tenancy(self) -> Tenancy:
         return self.tenants

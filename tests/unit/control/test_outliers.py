@@ -1,11 +1,18 @@
 """Outlier detection at work: from counts on the board to ejected endpoints on the board."""
 
+import os
+from random import Random
+from typing import Any
+
 import pytest
 
+from penstock.control.endpoints.attempt_columns import AttemptColumns
 from penstock.control.endpoints.outliers import OutlierDetection
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
 from penstock.control.world.rows import Rows
+from penstock.core.health.health import DOWN, UP
+from penstock.core.health.outlier_records import EndpointCounts
 from penstock.core.snapshot import Outlier, Snapshot
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
@@ -26,7 +33,7 @@ from penstock.dataplane.board.layout import (
     L_RUN_LOCAL,
     S_EJECTED,
 )
-from penstock.dataplane.board.memory import Board
+from penstock.dataplane.board.memory import Board, create_board
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import pool, world
 
@@ -309,3 +316,87 @@ def test_advice_that_is_taken_back_counts_no_longer(site: Site) -> None:
     site.refuse(1, 1)
     site.refresh()
     assert site.ejected() == []
+
+
+@pytest.mark.parametrize(
+    "outlier",
+    [
+        Outlier(interval_s=2.0, base_ejection_s=1.0, failure_share_min_requests=5),
+        Outlier(interval_s=3.0, base_ejection_s=2.0, split_local_failures=True),
+        Outlier(interval_s=2.0, base_ejection_s=1.0, consecutive_failures=3, silence_s=1.0),
+    ],
+    ids=["shares", "split", "silence"],
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_looking_at_those_in_trouble_alone_finds_what_looking_at_all_finds(
+    outlier: Outlier, seed: int, board: Board, events: Events, clock: Clock
+) -> None:
+    other = create_board(board.workers, endpoint_rows=board.endpoint_rows, pool_rows=4)
+    sites = [Site(board, events, clock), Site(other, events, clock)]
+    for each in sites:
+        each.run(outlier)
+    rng = Random(seed)
+    changes = 0
+    for _ in range(400):
+        for _ in range(rng.randrange(3)):
+            happens(sites, rng)
+        clock.now += rng.choice((0.1, 0.1, 0.4))
+        before = sites[0].ejected()
+        sites[0].detection.refresh()
+        sites[1].detection._seen = None  # so it looks at all
+        sites[1].detection.refresh()
+        assert sites[0].ejected() == sites[1].ejected()
+        changes += sites[0].ejected() != before
+    assert sites[0].detection.ejections("a") == sites[1].detection.ejections("a")
+    assert changes > 4
+    os.close(other.fd)
+
+
+def happens(sites: list[Site], rng: Random) -> None:
+    """The same at both."""
+    row, times, worker = rng.randrange(3), rng.randrange(1, 4), rng.randrange(2)
+    match rng.randrange(8):
+        case 0 | 1:
+            for each in sites:
+                each.answer(row, times * 3, worker=worker)
+        case 2 | 3:
+            for each in sites:
+                each.refuse(row, times, worker=worker)
+        case 4:
+            for each in sites:
+                each.answer_badly(row, times)
+        case 5:
+            for each in sites:
+                each.cut(row, times)
+        case 6:
+            health = rng.choice((UP, DOWN))
+            for each in sites:
+                each.states.set_health("a", f"e{row}", health, "checked")
+        case 7:
+            silent = rng.random() < 0.7
+            for each in sites:
+                at = each.board.load(row, 0)
+                now_us = round(each.clock.now * 1e6)
+                each.board.cells[at + L_QUIET_SINCE_US] = now_us if silent else 0
+                each.board.cells[at + L_HEARD_US] = 0 if silent else now_us
+
+
+def test_a_thousand_endpoints_in_order_are_not_looked_at_one_by_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    counts = AttemptColumns.counts
+
+    def noted(columns: AttemptColumns, row: int, name: str, **given: Any) -> EndpointCounts:
+        looked.append(name)
+        return counts(columns, row, name, **given)
+
+    monkeypatch.setattr(AttemptColumns, "counts", noted)
+    for _ in range(5):
+        for row in range(3):
+            site.answer(row, 100)
+        site.refresh(after=1.0)
+    assert looked == []
+    site.refuse(1, 1)
+    site.refresh()
+    assert set(looked) == {"e1"}

@@ -1,14 +1,16 @@
 """Rates of a few seconds, from differences of the board's counters."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from penstock.admin.recent import histogram_counts, serving_histogram_counts
 from penstock.admin.tokens import TokenCounts, tokens_by_pool
-from penstock.admin.view import Overview
+from penstock.admin.view import PlacedPool
 from penstock.core.measure.histogram import COARSE, coarse_quantile_us, quantile_us
 from penstock.dataplane.board.layout import (
+    L_IN_FLIGHT,
     L_TIMED,
     L_TIMES,
     LOAD_CELLS,
@@ -36,6 +38,7 @@ class Sample:
     tokens: dict[str, TokenCounts]
     times: dict[tuple[str, str], Row]  # histograms by pool and phase
     workers: dict[int, Row]
+    in_flight: dict[str, int]  # by pool
 
 
 class Sampler:
@@ -45,39 +48,46 @@ class Sampler:
         self._board = board
         self._known: dict[int, tuple[bytes, Row]] = {}  # by an endpoint's row: as read, and summed
 
-    def take(self, overview: Overview, at: float) -> Sample:
-        """All counters. Workers are not asked."""
+    def take(self, pools: Sequence[PlacedPool], at: float, *, endpoints: bool = True) -> Sample:
+        """All counters, those of endpoints only where they are asked for. Workers are not."""
         board = self._board
         running = board.seen_workers()
         tokens = tokens_by_pool(board)
         times: dict[tuple[str, str], Row] = {}
-        for pool in overview.pools:
+        for pool in pools:
             for index, phase in enumerate(PHASES):
                 times[pool.name, phase] = histogram_counts(board, pool.row, index)
             if pool.kind == "llm":
                 for index, phase in enumerate(SERVING_PHASES):
                     times[pool.name, phase] = serving_histogram_counts(board, pool.row, index)
+        rows = self._endpoints(pools) if endpoints else {}
         return Sample(
             at,
-            endpoints=self._endpoints(overview),
+            endpoints=rows,
             pools={
                 pool.name: _summed(board, [board.pool(pool.row, w) for w in running], P_HISTOGRAMS)
-                for pool in overview.pools
+                for pool in pools
             },
-            tokens={pool.name: tokens.get(pool.row, TokenCounts()) for pool in overview.pools},
+            tokens={pool.name: tokens.get(pool.row, TokenCounts()) for pool in pools},
             times=times,
             workers={
                 w: board.cells[board.worker(w) : board.worker(w) + WORKER_CELLS].tolist()
                 for w in running
             },
+            in_flight=self._in_flight(pools),
         )
 
-    def _endpoints(self, overview: Overview) -> dict[int, Row]:
+    def _in_flight(self, pools: Sequence[PlacedPool]) -> dict[str, int]:
+        used = 1 + max((each.row for pool in pools for each in pool.endpoints), default=-1)
+        column = self._board.load_column(L_IN_FLIGHT, used)
+        return {pool.name: sum(column[each.row] for each in pool.endpoints) for pool in pools}
+
+    def _endpoints(self, pools: Sequence[PlacedPool]) -> dict[int, Row]:
         """Over all workers that there is room for: those that never ran counted nothing."""
         board = self._board
         before, self._known = self._known, {}
         cells, size = board.cells, board.workers * LOAD_CELLS
-        for pool in overview.pools:
+        for pool in pools:
             for endpoint in pool.endpoints:
                 row = endpoint.row
                 first = board.load(row, 0)

@@ -4,6 +4,7 @@ Durations are seconds, times Unix time, rates per second over the last ten. Numb
 what is shown of them, so that what did not visibly change is not sent again.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +12,14 @@ import msgspec
 from penstock.admin.dashboard.counts import Differences
 from penstock.admin.protection_metrics import REFUSALS, circuits_not_closed
 from penstock.admin.readiness import unready_reasons
-from penstock.admin.view import EndpointView, ForecastView, Overview, PoolView, WorkerView
+from penstock.admin.view import (
+    EndpointView,
+    ForecastView,
+    Overview,
+    PlacedPool,
+    PoolView,
+    WorkerView,
+)
 from penstock.dataplane.board.layout import (
     L_1XX_TO_5XX,
     L_BREAKER,
@@ -71,7 +79,7 @@ class Documents:
         before, self._quiet = self._quiet, {}
         return {
             "balancer": {"": _balancer(overview, found)},
-            "pools": pools(overview, found),
+            "pools": {pool.name: _pool(pool, found) for pool in overview.pools},
             "endpoints": {
                 str(endpoint.row): self._endpoint(pool, endpoint, found, before)
                 for pool in overview.pools
@@ -98,9 +106,9 @@ class Documents:
         return known[2]
 
 
-def pools(overview: Overview, found: Differences) -> Section:
-    """That section alone."""
-    return {pool.name: _pool(pool, found) for pool in overview.pools}
+def pool_series(pools: Sequence[PlacedPool], found: Differences) -> Section:
+    """What the last hour is kept of: of each pool, its rates, times and requests in flight."""
+    return {pool.name: _series(pool.name, found, llm=pool.kind == "llm") for pool in pools}
 
 
 def _balancer(overview: Overview, found: Differences) -> Object:
@@ -132,7 +140,7 @@ def _balancer(overview: Overview, found: Differences) -> Object:
         "sent_rate": rate(W_BYTES_TO_CLIENTS),
         "connections": present(W_CONNECTIONS),
         "sessions": present(W_SESSIONS),
-        "in_flight": sum(row[L_IN_FLIGHT] for row in found.now.endpoints.values()),
+        "in_flight": sum(found.now.in_flight.values()),
         "requests": present(W_REQUESTS),
         "log_dropped": overview.log_dropped,
         "reloads_ok": overview.reloads_ok,
@@ -150,19 +158,14 @@ def _pool(pool: PoolView, found: Differences) -> Object:
     row = found.now.pools[name]
     llm = pool.kind == "llm"
     tokens = found.tokens(name)
-    requests = found.pool(name, P_REQUESTS)
-    errors = found.pool(name, P_1XX_TO_5XX + _5XX) + found.pool(name, P_CUT)
-    return {
+    return _series(name, found, llm=llm) | {
         "name": name,
         "kind": pool.kind,
         "policy": pool.policy,
         "maintenance_since": pool.maintenance_since or None,
         "endpoints": len(pool.endpoints),
         "available": sum(each.available for each in pool.endpoints),
-        "in_flight": sum(found.now.endpoints[each.row][L_IN_FLIGHT] for each in pool.endpoints),
-        "rate": short(found.per_s(requests)),
-        "errors": short(found.per_s(errors)),
-        "error_share": share(errors, requests),
+        "error_share": share(_errors(name, found), found.pool(name, P_REQUESTS)),
         "rejected": short(found.per_s(found.pool(name, P_1XX_TO_5XX + _4XX))),
         "retries": short(found.per_s(found.pool(name, P_RETRIES))),
         "no_endpoint": short(found.per_s(found.pool(name, P_NO_ENDPOINT))),
@@ -175,13 +178,8 @@ def _pool(pool: PoolView, found: Differences) -> Object:
         "queue_p99": _quantile(found, name, "queue", 0.99),
         "first_byte_p50": _quantile(found, name, "first_byte", 0.5),
         "first_byte_p99": _quantile(found, name, "first_byte", 0.99),
-        "p50": _quantile(found, name, "total", 0.5),
-        "p99": _quantile(found, name, "total", 0.99),
-        "ttft_p50": _quantile(found, name, "first_token", 0.5) if llm else None,
-        "ttft_p99": _quantile(found, name, "first_token", 0.99) if llm else None,
         "token_p50": _quantile(found, name, "token", 0.5) if llm else None,
         "prompt_tokens": short(found.per_s(tokens.prompt)) if llm else None,
-        "output_tokens": short(found.per_s(tokens.output)) if llm else None,
         "cached": share(tokens.cached, tokens.prompt) if llm else None,
         "scale": _scale(pool),
         "forecasts": [_forecast(each) for each in pool.forecasts if not each.model],
@@ -203,6 +201,23 @@ def _pool(pool: PoolView, found: Differences) -> Object:
         "hedges_won": short(found.per_s(found.pool(name, P_HEDGES_WON))),
         "late_tokens": short(found.per_s(found.pool(name, P_LATE_TOKENS))),
     }
+
+
+def _series(name: str, found: Differences, *, llm: bool) -> Object:
+    return {
+        "in_flight": found.now.in_flight[name],
+        "rate": short(found.per_s(found.pool(name, P_REQUESTS))),
+        "errors": short(found.per_s(_errors(name, found))),
+        "p50": _quantile(found, name, "total", 0.5),
+        "p99": _quantile(found, name, "total", 0.99),
+        "ttft_p50": _quantile(found, name, "first_token", 0.5) if llm else None,
+        "ttft_p99": _quantile(found, name, "first_token", 0.99) if llm else None,
+        "output_tokens": short(found.per_s(found.tokens(name).output)) if llm else None,
+    }
+
+
+def _errors(pool: str, found: Differences) -> int:
+    return found.pool(pool, P_1XX_TO_5XX + _5XX) + found.pool(pool, P_CUT)
 
 
 def _not_resumed(found: Differences, pool: str) -> int:

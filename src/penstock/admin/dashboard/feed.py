@@ -7,7 +7,7 @@ one whole, so nothing piles up for it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic, thread_time, time
 from typing import Any, Final
@@ -16,10 +16,10 @@ import msgspec
 
 from penstock.admin.dashboard.counts import Differences, Sampler, Window
 from penstock.admin.dashboard.difference import difference
-from penstock.admin.dashboard.document import Documents, Section, pools
+from penstock.admin.dashboard.document import Documents, Section, pool_series
 from penstock.admin.dashboard.history import History
 from penstock.admin.dashboard.tenancy import TenancyDocuments
-from penstock.admin.view import EventView, Overview, RunningBalancer
+from penstock.admin.view import EventView, Overview, PlacedPool, RunningBalancer
 
 PERIOD_S: Final = 1.0
 # With very many endpoints the period grows, so that snapshots take a hundredth of a core.
@@ -77,6 +77,7 @@ class Feed:
         self._effort = effort
         self._sampler = Sampler(balancer.board)
         self._window = Window()
+        self._hour_window = Window()  # of samples without endpoints
         self._documents = Documents(balancer.board)
         self._tenancy = TenancyDocuments()
         self._history = History()
@@ -100,9 +101,11 @@ class Feed:
         """Pages are told no more."""
         self._over.set()
 
-    def sample(self, overview: Overview) -> None:
+    def sample(self, pools: Sequence[PlacedPool]) -> None:
         """Every five seconds: a point of the last hour, seen or not."""
-        self._history.note(time(), pools(overview, self._found(overview)))
+        sample = self._sampler.take(pools, self._clock(), endpoints=False)
+        found = self._hour_window.differences(sample)
+        self._history.note(time(), pool_series(pools, found))
 
     async def next(self, seen: int) -> bytes | None:
         """What a page is sent that has seen that frame (0: none); None when it is over."""
@@ -153,7 +156,7 @@ class Feed:
         return sections | self._tenancy.document(self._balancer.tenancy(), self._clock(), time())
 
     def _found(self, overview: Overview) -> Differences:
-        return self._window.differences(self._sampler.take(overview, self._clock()))
+        return self._window.differences(self._sampler.take(overview.pools, self._clock()))
 
     def _new_events(self, events: tuple[EventView, ...]) -> list[EventView]:
         """Those after the newest that was told."""

@@ -6,19 +6,14 @@ from time import monotonic
 
 import msgspec
 
+from penstock.control.endpoints.attempt_columns import AttemptColumns
+from penstock.control.endpoints.state import EndpointState
 from penstock.control.endpoints.states import EndpointStates
-from penstock.core.attempt_counts import ATTEMPT_CELLS, AttemptCounts
-from penstock.core.health.outlier import OutlierDetector
+from penstock.core.health.outlier import OutlierChange, OutlierDetector
 from penstock.core.health.outlier_records import Ejection, EndpointCounts
 from penstock.core.health.outlier_watch import LOOK_S, OutlierWatch
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
-from penstock.dataplane.board.layout import (
-    ATTEMPTS_AT,
-    L_FAILURES,
-    L_HEARD_US,
-    L_QUIET_SINCE_US,
-    LOAD_CELLS,
-)
+from penstock.dataplane.board.layout import L_FAILURES
 from penstock.dataplane.board.memory import Board
 
 
@@ -32,6 +27,20 @@ class KnownEjection(msgspec.Struct):
     times: int = 0  # ejections held against it
     unreachable: bool = False
     silent_since: float = 0.0
+
+
+class _Members:
+    """Endpoints of one pool, until another snapshot runs."""
+
+    def __init__(self, places: dict[int, str], states: list[EndpointState]) -> None:
+        self.places = places  # names by row
+        self.restless: set[str] = set()  # to be looked at though nothing was counted
+        self.down: set[str] = set()  # by active checks or an operator, at the last look
+        self._states = states
+
+    def now_down(self) -> set[str]:
+        """By active checks or an operator."""
+        return {each.name for each in self._states if each.is_down or each.is_draining}
 
 
 class OutlierDetection:
@@ -50,6 +59,8 @@ class OutlierDetection:
         self._detectors: dict[str, OutlierDetector] = {}
         self._inherited: dict[str, dict[str, Ejection]] = {}  # by pool, of a predecessor
         self._watch = OutlierWatch()
+        self._members: dict[str, _Members] = {}  # by pool
+        self._seen: AttemptColumns | None = None  # at the last look; None: look at all
 
     def configure(self, snapshot: Snapshot) -> None:
         """Follow the running snapshot."""
@@ -64,6 +75,8 @@ class OutlierDetection:
             detector.settings = pool.outlier
             self._detectors[pool.name] = detector
         self._watch.look_at_once()
+        self._seen = None
+        self._members.clear()
 
     def known(self) -> list["KnownEjection"]:
         """For a successor's ``restore``."""
@@ -131,36 +144,76 @@ class OutlierDetection:
         now = self._clock()
         if not self._watch.is_due(self._count_failures(), now):
             return
-        for pool in self._pools:
-            self._judge(pool, now)
+        seen, now_seen = self._seen, AttemptColumns(self._board)
+        self._seen = now_seen
+        if seen is not None and seen.rows == now_seen.rows:
+            troubled = now_seen.troubled(seen)
+            for pool in self._pools:
+                if self._detectors[pool.name].must_see_all(now):
+                    self._judge_all(pool, now_seen, now)
+                else:
+                    self._judge(pool, seen, now_seen, troubled, now)
+        else:
+            for pool in self._pools:
+                self._judge_all(pool, now_seen, now)
 
-    def _judge(self, pool: Pool, now: float) -> None:
-        counts = [self._counts(pool, each.name, each.row) for each in pool.endpoints]
-        for change in self._detectors[pool.name].observe(now, counts):
+    def _judge_all(self, pool: Pool, seen: AttemptColumns, now: float) -> None:
+        members = self._members_of(pool)
+        members.down = members.now_down()
+        places = list(members.places.items())
+        counts = [self._counts(pool, row, name, seen, now) for row, name in places]
+        detector = self._detectors[pool.name]
+        self._apply(pool, detector.observe(now, counts))
+        members.restless = set(detector.restless([name for _, name in places]))
+
+    def _judge(
+        self,
+        pool: Pool,
+        before: AttemptColumns,
+        seen: AttemptColumns,
+        troubled: set[int],
+        now: float,
+    ) -> None:
+        """By those of which there is more to tell than answers in order."""
+        members = self._members_of(pool)
+        places = members.places
+        down = members.now_down()
+        names = members.restless | (down ^ members.down)
+        names.update(places[row] for row in troubled if row in places)
+        members.down = down
+        if pool.outlier.silence_s > 0.0:
+            silent = seen.silent((now - pool.outlier.silence_s) * 1e6)
+            names.update(places[row] for row in silent if row in places)
+        if not names:
+            return
+        found = [(row, name) for row, name in places.items() if name in names]
+        old = [self._counts(pool, row, name, before, now) for row, name in found]
+        new = [self._counts(pool, row, name, seen, now) for row, name in found]
+        detector = self._detectors[pool.name]
+        self._apply(pool, detector.glance(now, old, new))
+        members.restless = set(detector.restless([name for _, name in found]))
+
+    def _members_of(self, pool: Pool) -> "_Members":
+        members = self._members.get(pool.name)
+        if members is None:
+            states = [self._states.of(pool.name, each.name) for each in pool.endpoints]
+            places = {each.row: each.name for each in pool.endpoints}
+            members = self._members[pool.name] = _Members(places, states)
+        return members
+
+    def _apply(self, pool: Pool, changes: list[OutlierChange]) -> None:
+        for change in changes:
             if change.ejected:
                 self._states.eject(pool.name, change.name, change.reason)
             else:
                 self._states.readmit(pool.name, change.name, change.reason)
 
-    def _counts(self, pool: Pool, name: str, row: int) -> EndpointCounts:
-        board = self._board
-        counts = AttemptCounts()
-        quiet_since = 0  # the latest of workers: whom any of them hears is not silent
-        heard = 0
-        for worker in range(board.workers):
-            at = board.load(row, worker)
-            load = board.cells[at : at + LOAD_CELLS].tolist()
-            quiet_since = max(quiet_since, load[L_QUIET_SINCE_US])
-            heard = max(heard, load[L_HEARD_US])
-            counts.add(load[ATTEMPTS_AT : ATTEMPTS_AT + ATTEMPT_CELLS])
-        state = self._states.of(pool.name, name)
-        return counts.for_outliers(
-            name,
-            split=pool.outlier.split_local_failures,
-            up=not state.is_down and not state.is_draining,
-            silent_s=max(self._clock() - quiet_since / 1e6, 0.0) if quiet_since else 0.0,
-            heard_at=heard / 1e6,
-        )
+    def _counts(
+        self, pool: Pool, row: int, name: str, seen: AttemptColumns, now: float
+    ) -> EndpointCounts:
+        split = pool.outlier.split_local_failures
+        up = name not in self._members[pool.name].down
+        return seen.counts(row, name, split=split, up=up, now=now)
 
     def _count_failures(self) -> int:
         """All failures on the board: one strided read, so that polling costs little."""

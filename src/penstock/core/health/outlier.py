@@ -135,19 +135,54 @@ class OutlierDetector:
                 record.take(count)
             records[count.name] = record
         self._records = records
-        changes = self._let_in(now)
+        return self._judged(self._records, now)
+
+    def glance(
+        self, now: float, before: list[EndpointCounts], counts: list[EndpointCounts]
+    ) -> list[OutlierChange]:
+        """As ``observe``, of these endpoints alone, where no sweep is due: of all others nothing
+        but answers in order was counted. ``before``: theirs at the last observation or glance."""
+        for count in before:
+            record = self._records.get(count.name)
+            if record is not None:
+                count.up = record.up
+                record.take(count)
+        seen: dict[str, Record] = {}
+        for count in counts:
+            record = self._records.get(count.name)
+            if record is not None:
+                record.take(count)
+                seen[count.name] = record
+        return self._judged(seen, now)
+
+    def must_see_all(self, now: float) -> bool:
+        """Whether the next observation is to be of all endpoints."""
+        return now >= self._next_sweep or self._split != self.settings.split_local_failures
+
+    def restless(self, names: list[str]) -> list[str]:
+        """Which of these the next glance is to include, whatever will be counted of them."""
+        limit_s = self.settings.silence_s
+        found: list[str] = []
+        for name in names:
+            record = self._records.get(name)
+            if record is not None and (record.is_restless() or 0.0 < limit_s <= record.silent_s):
+                found.append(name)
+        return found
+
+    def _judged(self, seen: dict[str, Record], now: float) -> list[OutlierChange]:
+        changes = self._let_in(seen, now)
         if not self.settings.enabled:
             return changes
-        self._eject_runs(now, changes)
-        self._eject_silent(now, changes)
+        self._eject_runs(seen, now, changes)
+        self._eject_silent(seen, now, changes)
         if now >= self._next_sweep:
             self._next_sweep = now + self.settings.interval_s
             self._sweep(now, changes)
         return changes
 
-    def _let_in(self, now: float) -> list[OutlierChange]:
+    def _let_in(self, seen: dict[str, Record], now: float) -> list[OutlierChange]:
         changes: list[OutlierChange] = []
-        for name, record in self._records.items():
+        for name, record in seen.items():
             if not record.ejected:
                 continue
             if not self.settings.enabled:
@@ -170,9 +205,11 @@ class OutlierDetector:
         record.forget()
         return OutlierChange(name, False, reason, now, now)
 
-    def _eject_runs(self, now: float, changes: list[OutlierChange]) -> None:
+    def _eject_runs(
+        self, seen: dict[str, Record], now: float, changes: list[OutlierChange]
+    ) -> None:
         settings = self.settings
-        for name, record in self._records.items():
+        for name, record in seen.items():
             if record.ejected:
                 continue
             every = record.every.in_a_row()
@@ -198,11 +235,13 @@ class OutlierDetector:
                 reached = unreached < settings.consecutive_local_failures
                 self._eject(name, record, CONSECUTIVE_LOCAL, reason, now, changes, reached)
 
-    def _eject_silent(self, now: float, changes: list[OutlierChange]) -> None:
+    def _eject_silent(
+        self, seen: dict[str, Record], now: float, changes: list[OutlierChange]
+    ) -> None:
         limit_s = self.settings.silence_s
         if limit_s <= 0.0:
             return
-        for name, record in self._records.items():
+        for name, record in seen.items():
             if record.ejected or record.silent_s < limit_s:
                 continue
             reason = f"silent for {record.silent_s:.0f} s, though requests wait for it"

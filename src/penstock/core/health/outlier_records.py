@@ -85,6 +85,10 @@ class Track:
         self.finished = 0
         self.failures = 0
 
+    def is_restless(self) -> bool:
+        """Whether a run may go on, or end, without a failure."""
+        return self.grew or self.run > 0 or self.tally.run > 0
+
     def in_a_row(self) -> int:
         """The longest run that either the workers or the sums know of; 0 if it did not grow."""
         return max(self.run, self.tally.run - self.forgiven) if self.grew else 0
@@ -153,6 +157,12 @@ class Record:
         self.gateway.take(counts.gateway)
         self.local.take(counts.local)
         self.unreached.take(counts.unreached)
+
+    def is_restless(self) -> bool:
+        """Whether it is to be looked at again though nothing failed."""
+        if self.ejected or self.recovered:
+            return True
+        return self.every.is_restless() or self.gateway.is_restless() or self.local.is_restless()
 
     def restart(self, counts: EndpointCounts) -> None:
         """Judge by what comes after these counts, which mean something else than those before."""

@@ -274,6 +274,18 @@ class Board:
             total += self.cells[at + worker * LOAD_CELLS]
         return total
 
+    def load_column(self, cell: int, rows: int) -> list[int]:
+        """One load cell of the first so many rows, summed over workers: a hundred times cheaper
+        than row by row."""
+        end, stride = self.load(rows, 0), self.workers * LOAD_CELLS
+        columns = [
+            self.cells[self.load(0, worker) + cell : end : stride].tolist()
+            for worker in range(self.workers)
+        ]
+        return (
+            columns[0] if len(columns) == 1 else [sum(each) for each in zip(*columns, strict=True)]
+        )
+
     def in_flight(self, row: int) -> int:
         """Requests at the endpoint in that row, of all workers and of other balancers."""
         others: int = self.cells[self.others(row) + O_IN_FLIGHT] if self.shared else 0
