@@ -36,7 +36,7 @@ from penstock.admin.serving_metrics import serving_metrics, shadow_metrics
 from penstock.admin.status import CLASSES
 from penstock.admin.store_metrics import store_metrics
 from penstock.admin.stream_metrics import stream_metrics
-from penstock.admin.trace_metrics import trace_metrics
+from penstock.admin.trace_metrics import push_metrics, trace_metrics
 from penstock.admin.view import EndpointView, Overview
 from penstock.admin.wait_metrics import wait_metrics
 from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
@@ -106,6 +106,7 @@ class _BoardCollector(Collector):
         yield from store_metrics(self._overview.store)
         yield from limit_metrics(self._overview)
         yield from trace_metrics(self._overview.traces)
+        yield from push_metrics(self._overview.push)
 
     def _balancer(self) -> Iterator[Metric]:
         overview = self._overview

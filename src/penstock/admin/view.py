@@ -186,6 +186,13 @@ class TracesView(msgspec.Struct, frozen=True):
     dropped: int
 
 
+class PushView(msgspec.Struct, frozen=True):
+    """Metrics that are pushed: points that a collector took, and pushes that failed."""
+
+    points: int
+    failed: int
+
+
 class StoreView(msgspec.Struct, frozen=True):
     """The store that balancers share. ``dropped``: messages that it did not take in time.
 
@@ -317,6 +324,7 @@ class Overview(msgspec.Struct, frozen=True):
     additions: tuple[AdditionView, ...] = ()  # in the order in which routes are asked
     store: StoreView | None = None  # that balancers share; None: this one is alone
     traces: TracesView | None = None  # None: nothing is traced
+    push: PushView | None = None  # None: metrics are pushed nowhere
     limits: tuple[LimitView, ...] = ()
     tenants: tuple[str, ...] = ()  # that have keys or certificates
 

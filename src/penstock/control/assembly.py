@@ -32,6 +32,7 @@ from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events
 from penstock.control.forecasts.forecasts import Forecasts
 from penstock.control.maintenance import MaintenanceSwitches
+from penstock.control.metrics_sender import MetricsSender
 from penstock.control.parts import Parts
 from penstock.control.replicas.advice import Advice
 from penstock.control.replicas.sharing import share
@@ -158,6 +159,7 @@ def assemble(
         ),
         usage=Usage(state_files),
         spans=SpanSender(events),
+        metrics=MetricsSender(events),
         membership=membership,
         members_publisher=MembersPublisher(membership, publisher.refresh, events),
         scaling=scaling,
@@ -206,6 +208,7 @@ class _Connections:
             parts.limits.configure,
             parts.fetched.configure,
             parts.spans.configure,
+            parts.metrics.configure,
             parts.scaling.configure,
             parts.external_scalers.configure,
         ]

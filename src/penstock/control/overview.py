@@ -11,6 +11,7 @@ from penstock.admin.view import (
     ListenerView,
     Overview,
     PoolView,
+    PushView,
     TracesView,
     WorkerView,
 )
@@ -61,6 +62,9 @@ def overview(parts: Parts, *, started_at: float, stopping: bool, log_dropped: in
         additions=parts.additions.views(),
         store=parts.sharing.view() if parts.sharing is not None else None,
         traces=(TracesView(parts.spans.sent, parts.spans.dropped) if parts.spans.is_on else None),
+        push=(
+            PushView(parts.metrics.points, parts.metrics.failed) if parts.metrics.is_on else None
+        ),
         limits=parts.limits.views(),
         tenants=tuple({each.name: None for each in (*snapshot.tenants, *snapshot.found_tenants)}),
     )

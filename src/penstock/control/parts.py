@@ -24,6 +24,7 @@ from penstock.control.engines.models import EngineModels
 from penstock.control.events import Events
 from penstock.control.forecasts.forecasts import Forecasts
 from penstock.control.maintenance import MaintenanceSwitches
+from penstock.control.metrics_sender import MetricsSender
 from penstock.control.replicas.sharing import Sharing
 from penstock.control.scale.external_scaler import ExternalScalers
 from penstock.control.scale.scaling import FleetScaling
@@ -88,6 +89,7 @@ class Parts:
     limits: WorkerLimits
     usage: Usage
     spans: SpanSender
+    metrics: MetricsSender
     membership: Membership
     members_publisher: MembersPublisher
     scaling: FleetScaling

@@ -9,12 +9,15 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from time import time
 from typing import Any, Final
 
+from prometheus_client.core import Metric
+
 from penstock import __version__
 from penstock._form import form
+from penstock.admin.metrics import families
 from penstock.admin.server import AdminServer
 from penstock.admin.view import Overview, Tenancy
 from penstock.config.compile.configured import Configured
@@ -148,6 +151,7 @@ class Supervisor:
             await self._chores.end()
             await self._end_scaling()
             await self._parts.spans.close()
+            await self._parts.metrics.close(self._families)
             await self._admin_address.close(left=self._succession.left.is_set())
         self._parts.events.info("stopped", "stopped")
 
@@ -160,8 +164,15 @@ class Supervisor:
 
     def _begin_tasks(self) -> None:
         self._chores.begin()
+        self._parts.background.keep("pushing metrics", self._push_metrics)
         self._parts.background.keep("rates", self._admin.sample)
         self._parts.background.keep("workers of other versions", self._succession.watch_leaving)
+
+    async def _push_metrics(self) -> None:
+        await self._parts.metrics.run(self._families)
+
+    def _families(self) -> Iterator[Metric]:
+        return families(self.overview(), self._parts.board)
 
     async def _until_over(self) -> None:
         """Until it is told to stop, or a successor serves."""

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from penstock.admin.trace_metrics import trace_metrics
-from penstock.admin.view import TracesView
+from penstock.admin.trace_metrics import push_metrics, trace_metrics
+from penstock.admin.view import PushView, TracesView
 
 
 def test_without_traces_there_are_none() -> None:
@@ -20,3 +20,12 @@ def test_each_is_told_and_documented() -> None:
     }
     for name in values:
         assert f"`{name}`" in page
+
+
+def test_of_pushed_metrics_it_is_told_how_many_were_taken() -> None:
+    assert list(push_metrics(None)) == []
+    found = push_metrics(PushView(points=7, failed=2))
+    assert {each.samples[0].name: each.samples[0].value for each in found} == {
+        "penstock_metrics_pushed_points_total": 7,
+        "penstock_metrics_failed_pushes_total": 2,
+    }

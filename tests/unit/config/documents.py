@@ -30,6 +30,7 @@ traces:
   slower_than: 2s
   service_name: shop
   headers_file: headers
+metrics: {collector: "http://collector:4318", every: 30s, service_name: shop, headers_file: headers}
 prompt_memory: 64MiB
 via: edge
 tenants:

@@ -11,8 +11,9 @@ import pytest_asyncio
 from aiohttp import web
 
 from penstock.control.events import Events
+from penstock.control.otlp import headers_of
 from penstock.control.traces import collector
-from penstock.control.traces.collector import SpanSender, headers_of, refused_of
+from penstock.control.traces.collector import SpanSender, refused_of
 from penstock.control.traces.spans import MOST_SPANS, ToldAttempt, ToldRequest, spans_of
 from penstock.core.snapshot import PolicyChoice, Pool, Snapshot, Traces
 from tests.unit.control.waiting import PATIENCE_S, until

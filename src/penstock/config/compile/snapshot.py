@@ -25,6 +25,7 @@ from penstock.config.compile.error_pages import compile_error_pages
 from penstock.config.compile.jwt import compile_issuers
 from penstock.config.compile.limits import compile_limits
 from penstock.config.compile.listener_tls import compile_certificates, compile_listener_tls
+from penstock.config.compile.metrics import compile_metrics
 from penstock.config.compile.own_modules import look_up_beside
 from penstock.config.compile.picking import picking_listener, picking_routes
 from penstock.config.compile.pools import compile_pools
@@ -131,6 +132,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     store = compile_store(document.store, findings)
     admin = compile_admin(document.admin, findings)
     traces = compile_traces(document.traces, findings)
+    metrics = compile_metrics(document.metrics, findings)
     _check_conflicts(document, listeners, pools, findings)
     findings.raise_if_any()
     log = document.request_log
@@ -142,6 +144,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
             pools=tuple(pools.values()),
             request_log=log.compiled(log.path and str(findings.path(log.path))),
             traces=traces,
+            metrics=metrics,
             prompt_bytes=document.prompt_memory,
             error_pages=pages,
             via=document.via,

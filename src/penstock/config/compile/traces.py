@@ -11,9 +11,14 @@ def compile_traces(traces: Traces | None, findings: Findings) -> snapshot.Traces
     """What the section says; None without one."""
     if traces is None:
         return None
-    if traces.headers_file is None:
-        return traces.compiled("")
-    file: Path = findings.path(traces.headers_file)
+    return traces.compiled(headers_file_of(traces.headers_file, "traces", findings))
+
+
+def headers_file_of(given: str | None, section: str, findings: Findings) -> str:
+    """Its path; "" where none is given."""
+    if given is None:
+        return ""
+    file: Path = findings.path(given)
     if not file.is_file():
-        findings.wrong(("traces", "headers_file"), f"{file} is no file that can be read")
-    return traces.compiled(str(file))
+        findings.wrong((section, "headers_file"), f"{file} is no file that can be read")
+    return str(file)

@@ -23,6 +23,7 @@ from penstock.config.document.health import HealthCheckOrOff
 from penstock.config.document.jwt import Jwt
 from penstock.config.document.limits import Prices
 from penstock.config.document.listeners import Listener
+from penstock.config.document.metrics import Metrics
 from penstock.config.document.pools import Pool
 from penstock.config.document.request_log import RequestLog, request_log_of
 from penstock.config.document.routes import Route
@@ -110,6 +111,9 @@ class Document(Section):
     ] = setting(RequestLog(), "One line for each request: `off`, `stdout`, or a file's path.")
     traces: Traces | None = setting(
         None, "Spans of requests, their queues and attempts for a collector of OpenTelemetry."
+    )
+    metrics: Metrics | None = setting(
+        None, "All metrics, pushed to a collector of OpenTelemetry; `/metrics` has them anyway."
     )
     state: Annotated[str, Field(min_length=1)] | None = setting(
         None,

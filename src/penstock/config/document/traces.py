@@ -18,8 +18,9 @@ def parse_collector(value: object) -> str:
         if url.scheme in ("http", "https") and url.hostname and not (url.query or url.fragment):
             if url.username is not None:
                 raise ValueError("give secrets in a `headers_file`, not in the address")
-            if url.path.rstrip("/").endswith("/v1/traces"):
-                raise ValueError("leave out the path /v1/traces, which is added")
+            for path in ("/v1/traces", "/v1/metrics"):
+                if url.path.rstrip("/").endswith(path):
+                    raise ValueError(f"leave out the path {path}, which is added")
             if url.port == 4317:
                 raise ValueError(
                     "OTLP over HTTP is sent, for which collectors listen on port 4318; 4317 is "

@@ -1,19 +1,17 @@
 """Spans to a collector: OTLP over HTTP, in JSON, in batches that are bounded."""
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
-import aiohttp
 import msgspec
 
 from penstock import __version__
 from penstock.control.background import keep
 from penstock.control.events import Events
+from penstock.control.otlp import Collector, CollectorError
 from penstock.control.traces.spans import MOST_SPANS, Span, ToldRequest, spans_of
 from penstock.core.snapshot import Snapshot, Traces
 
@@ -21,22 +19,9 @@ _PATH: Final = "/v1/traces"
 _BATCH: Final = 512  # spans
 _MOST_WAITING: Final = 8192  # spans; of each some 1 KB
 _PAUSE_S: Final = 1.0  # between batches that are not full
-_TIMEOUT_S: Final = 10.0
 _LAST_S: Final = 2.0  # to send what waits when the balancer ends
 _FIRST_BACK_OFF_S: Final = 1.0
 _MOST_BACK_OFF_S: Final = 30.0
-_MOST_ANSWER_BYTES: Final = 65_536
-# OTLP: the same may be sent once more; whatever else fails would fail again.
-_RETRYABLE: Final = (429, 502, 503, 504)
-
-
-class CollectorError(Exception):
-    """A batch was not taken. The text is for people."""
-
-    def __init__(self, text: str, again: bool) -> None:
-        """``again``: whether it may be taken later."""
-        super().__init__(text)
-        self.again = again
 
 
 class SpanSender:
@@ -49,7 +34,7 @@ class SpanSender:
         self._spec: Traces | None = None
         self._policies: dict[str, str] = {}
         self._waiting: deque[Span] = deque()
-        self._session: aiohttp.ClientSession | None = None
+        self._collector = Collector("application/json")
         self._failing = False
         self._running: asyncio.Task[None] | None = None  # since anything was traced
 
@@ -90,9 +75,7 @@ class SpanSender:
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_S):
                 await self._send_all()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._collector.close()
 
     async def _send_all(self) -> None:
         while self._waiting and self._spec is not None:
@@ -129,39 +112,9 @@ class SpanSender:
     async def _send(self, spec: Traces, batch: list[Span]) -> int:
         """How many of the batch the collector refused. Raises CollectorError."""
         body = msgspec.json.encode(export_of(spec.service_name, batch))
-        try:
-            headers = await asyncio.to_thread(headers_of, spec.headers_file)
-            async with (
-                asyncio.timeout(_TIMEOUT_S),
-                self._opened().post(
-                    spec.collector.rstrip("/") + _PATH,
-                    data=body,
-                    headers=headers,
-                    allow_redirects=False,
-                ) as answer,
-            ):
-                said = await answer.content.read(_MOST_ANSWER_BYTES)
-        except TimeoutError:
-            raise CollectorError(f"no answer within {_TIMEOUT_S:g} s", True) from None
-        except (OSError, aiohttp.ClientError, ValueError) as error:
-            raise CollectorError(str(error) or type(error).__name__, True) from error
-        if answer.status != 200:
-            raise CollectorError(f"it answers {answer.status}", answer.status in _RETRYABLE)
+        url = spec.collector.rstrip("/") + _PATH
+        said = await self._collector.post(url, body, spec.headers_file)
         return min(refused_of(said), len(batch))
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(), limit=1),
-                headers={
-                    "User-Agent": f"penstock/{__version__}",
-                    "Content-Type": "application/json",
-                },
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),
-                trust_env=False,
-            )
-        return self._session
 
     def _tell_failing(self, spec: Traces, error: CollectorError) -> None:
         """Once, until it takes spans again."""
@@ -189,22 +142,6 @@ def export_of(service_name: str, spans: list[Span]) -> dict[str, object]:
             }
         ]
     }
-
-
-def headers_of(file: str) -> dict[str, str]:
-    """``Name: value`` a line, read anew each time. Raises OSError and ValueError."""
-    headers: dict[str, str] = {}
-    if not file:
-        return headers
-    lines = Path(file).read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, colon, value = line.partition(":")
-        if not colon or not name.strip():
-            raise ValueError(f"{file}, line {number}: write `Name: value`")
-        headers[name.strip()] = value.strip()
-    return headers
 
 
 def refused_of(said: bytes) -> int:

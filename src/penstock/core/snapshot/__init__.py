@@ -53,6 +53,7 @@ from penstock.core.snapshot.listener import (
     ListenerTimeouts,
     ListenerTls,
 )
+from penstock.core.snapshot.metrics import MetricsPush
 from penstock.core.snapshot.pool import (
     Connections,
     Decisions,
@@ -131,6 +132,7 @@ __all__ = [
     "ListenerTls",
     "Maintenance",
     "Match",
+    "MetricsPush",
     "Models",
     "Outlier",
     "PolicyChoice",
@@ -188,6 +190,7 @@ class Snapshot(Data, frozen=True):
     pools: tuple[Pool, ...]
     request_log: RequestLog = RequestLog()
     traces: Traces | None = None
+    metrics: MetricsPush | None = None
     prompt_bytes: int = MOST_PROMPT_BYTES  # of bodies that are read whole, in each worker
     # For errors of all routes and pools but those of language models, whose clients read their own.
     error_pages: tuple[ErrorPage, ...] = ()
