@@ -6,6 +6,7 @@ from typing import Any
 
 from penstock.config.convert.conditions import InexpressibleError, Match, Rules, reachable, within
 from penstock.config.convert.nginx.context import Conversion, holds_access
+from penstock.config.convert.nginx.limits import Limits
 from penstock.config.convert.nginx.listening import (
     Listening,
     address_of,
@@ -58,11 +59,14 @@ def _http(
         each.name = unique(each.name, listeners)
         listeners[each.name] = each.made
     rules: Rules = []
+    limits = Limits(conversion, http)
     for server, match in _by_name(conversion, servers, listening):
         own = {each.name: each.tls for each in listening if server in each.servers}
-        made = Server(conversion, upstreams, (http, server), own)
+        made = Server(conversion, upstreams, (http, server), own, limits)
         rules += _rules(conversion, made, match)
-    return [_route(each) for each in reachable(rules)]
+    routes = [_route(each) for each in reachable(rules)]
+    limits.settle(routes)
+    return routes
 
 
 def _rules(conversion: Conversion, server: Server, match: Match) -> Rules:

@@ -16,11 +16,12 @@ from penstock.config.convert.conditions import (
     prefix_regex,
     within,
 )
+from penstock.config.convert.nginx.asking import ask
 from penstock.config.convert.nginx.context import Chain, Conversion, holds_access
 from penstock.config.convert.nginx.ifs import alternatives_of, answer_of, regex_of, rewrite_of
-from penstock.config.convert.nginx.listening import nearest_value
+from penstock.config.convert.nginx.limits import Limits
 from penstock.config.convert.nginx.reader import Directive
-from penstock.config.convert.nginx.upstreams import pool_for
+from penstock.config.convert.nginx.upstreams import address_in, pool_for
 from penstock.config.convert.nginx.words import size, size_bytes
 from penstock.config.convert.outcome import LeftOut
 
@@ -35,6 +36,11 @@ _FOUND_BY_US: Final = {
     "x-forwarded-host",
     "x-forwarded-port",
 }
+# What guards a place where nothing is served any more guards nothing.
+_GUARDS: Final = (
+    *("auth_basic", "auth_basic_user_file", "auth_request", "satisfy"),
+    *("limit_req", "limit_conn"),
+)
 _GZIP_TYPE: Final = "text/html"
 # Clients learn no more of what is not served than that it is not.
 _NOTHING: Final[Action] = {"respond": 404}
@@ -48,6 +54,7 @@ class Server:
     upstreams: Mapping[str, Directive]
     chain: Chain  # http, and the server itself
     listeners: Mapping[str, bool]  # and whether they speak TLS
+    limits: Limits
 
     @property
     def block(self) -> Directive:
@@ -241,17 +248,7 @@ def _target(server: Server, chain: Chain) -> Action:
         _leave_files(conversion, chain)
         return dict(_NOTHING)
     conversion.take(proxied)
-    scheme, found, rest = proxied.args[0].partition("://")
-    authority, slash, path = rest.partition("/")
-    if rest.startswith("unix:"):
-        file, colon, path = rest.removeprefix("unix:").partition(":")
-        authority, slash, path = f"unix:{file}", colon and "/", path.removeprefix("/")
-    if not found:
-        scheme, authority, slash = (
-            ("grpc" if proxied.name == "grpc_pass" else "http"),
-            rest or scheme,
-            "",
-        )
+    scheme, authority, path = address_in(proxied)
     if "$" in authority or scheme not in ("http", "https", "grpc", "grpcs"):
         conversion.leave(proxied, "where it leads is known only when a request comes")
         return dict(_NOTHING)
@@ -268,22 +265,12 @@ def _target(server: Server, chain: Chain) -> Action:
     action: Action = {
         "pool": pool_for(conversion, dict(server.upstreams), chain, authority, scheme)
     }
-    _rewrite(conversion, block, f"{slash}{path}", action)
-    _ask_passwords(conversion, chain, action)
-    _headers(conversion, chain, action)
+    _rewrite(conversion, block, path, action)
+    told = ask(conversion, dict(server.upstreams), chain, action)
+    server.limits.limit(chain, action)
+    _headers(conversion, chain, action, told)
     _compress(conversion, chain, action)
     return action
-
-
-def _ask_passwords(conversion: Conversion, chain: Chain, action: Action) -> None:
-    """`auth_basic` with its file; beside `satisfy any` both are left to be told."""
-    realm, file = nearest_value(chain, "auth_basic"), nearest_value(chain, "auth_basic_user_file")
-    either = nearest_value(chain, "satisfy") == "any"
-    if realm in ("", "off") or not file or "$" in realm + file or either:
-        return
-    conversion.nearest(chain, "auth_basic")
-    conversion.nearest(chain, "auth_basic_user_file")
-    action["basic_auth"] = {"file": file, "realm": realm}
 
 
 def _named(server: Server, block: Directive) -> Directive | None:
@@ -304,7 +291,7 @@ def _leave_files(conversion: Conversion, chain: Chain) -> None:
         if each.name in _ELSEWHERE:
             conversion.leave(each, "files, FastCGI and uwsgi are not served: answered with 404")
     if len(chain) > 2:
-        conversion.take(*chain[-1].of("auth_basic", "auth_basic_user_file", "satisfy"))
+        conversion.take(*chain[-1].of(*_GUARDS))
 
 
 def _rewrite(conversion: Conversion, block: Directive, path: str, action: Action) -> None:
@@ -332,11 +319,12 @@ def _rewrite(conversion: Conversion, block: Directive, path: str, action: Action
             conversion.leave(each, str(error))
 
 
-def _headers(conversion: Conversion, chain: Chain, action: Action) -> None:
+def _headers(conversion: Conversion, chain: Chain, action: Action, told: Mapping[str, str]) -> None:
+    """``told``: variables that are headers of the answer of a service that was asked."""
     edits: dict[str, Any] = {}
     for each in conversion.nearest(chain, "proxy_set_header", "grpc_set_header"):
         name, value = each.args[0], each.args[1]
-        if name.lower() in _FOUND_BY_US:
+        if name.lower() in _FOUND_BY_US or told.get(value) == name.lower():
             continue
         if not value:
             edits.setdefault("remove", []).append(name)

@@ -52,6 +52,18 @@ def pool_for(
     return conversion.pool(name, pool)
 
 
+def address_in(proxied: Directive) -> tuple[str, str, str]:
+    """Scheme, host and port (or socket file), and path of a `proxy_pass`; "" without one."""
+    scheme, found, rest = proxied.args[0].partition("://")
+    if not found:
+        return "grpc" if proxied.name == "grpc_pass" else "http", rest or scheme, ""
+    if rest.startswith("unix:"):
+        file, colon, path = rest.removeprefix("unix:").partition(":")
+        return scheme, f"unix:{file}", f"/{path.removeprefix('/')}" if colon else ""
+    authority, slash, path = rest.partition("/")
+    return scheme, authority, f"{slash}{path}"
+
+
 def _fill(conversion: Conversion, upstream: Directive, pool: dict[str, Any], scheme: str) -> None:
     pool["policy"] = "round-robin"
     endpoints: list[Any] = []

@@ -9,7 +9,7 @@ ACCESS: Final = {
     "deny": "a network that may not pass",
     "auth_basic": "`basic_auth` of a route needs a file, and no `satisfy any` beside it",
     "auth_basic_user_file": "`basic_auth` of a route needs a realm, and no `satisfy any` beside it",
-    "auth_request": "write `forward_auth` of a route, which asks a service",
+    "auth_request": "`forward_auth` of a route asks a service, without `satisfy any` beside it",
     "auth_jwt": "tokens are not verified by Penstock",
     "auth_jwt_key_file": "tokens are not verified by Penstock",
     "auth_delay": "wrong passwords are counted by address instead",
@@ -34,8 +34,8 @@ ACCESS: Final = {
     "modsecurity": "requests are not inspected by rules",
     "modsecurity_rules": "requests are not inspected by rules",
     "modsecurity_rules_file": "requests are not inspected by rules",
-    "limit_req": "rates of requests are not limited by client",
-    "limit_conn": "connections are not limited by key",
+    "limit_req": "its zone is not told",
+    "limit_conn": "its zone is not told",
     "disable_symlinks": "files are not served",
 }
 # What has no counterpart because nothing here needs it.

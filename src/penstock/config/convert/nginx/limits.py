@@ -1,0 +1,186 @@
+"""`limit_req` and `limit_conn`: `limits` of routes, or of the pool that all of them lead to."""
+
+import re
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Final
+
+from penstock.config.convert.conditions import Action, InexpressibleError
+from penstock.config.convert.nginx.context import Chain, Conversion
+from penstock.config.convert.nginx.reader import Directive
+
+_ADDRESS: Final = ("$binary_remote_addr", "$remote_addr")
+_PERIODS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_DIGITS: Final = 1e9  # of a share, rounded up so that what it is of stays whole
+
+
+@dataclass(frozen=True)
+class Zone:
+    """What requests are counted by, and how many may come: ``rate`` in a second, or a minute."""
+
+    by: tuple[str, ...]
+    of_server: bool  # each server counts alone
+    rate: int = 0
+    per: str = ""
+
+
+@dataclass
+class Limited:
+    """One zone, as routes are held to it."""
+
+    limit: dict[str, Any]
+    directives: list[Directive]
+
+
+class Limits:
+    """What of a configuration is limited."""
+
+    def __init__(self, conversion: Conversion, http: Directive) -> None:
+        self._conversion = conversion
+        # By the directive that uses them, and name; or why it cannot be had.
+        self._zones: dict[tuple[str, str], Zone | str] = {}
+        self._delaying: list[tuple[Directive, int]] = []  # and how many pass at once here
+        self._limited: dict[tuple[str, str, int], list[Limited]] = {}
+        for each in http.of("limit_req_zone", "limit_conn_zone"):
+            name = _argument(each, "zone").partition(":")[0]
+            try:
+                self._zones[each.name.removesuffix("_zone"), name] = _zone(each)
+            except InexpressibleError as error:
+                self._zones[each.name.removesuffix("_zone"), name] = str(error)
+
+    def limit(self, chain: Chain, action: Action) -> None:
+        """Hold what happens in a block to its limits."""
+        made: list[dict[str, Any]] = []
+        for name in ("limit_req", "limit_conn"):
+            dry = self._conversion.value(chain, f"{name}_dry_run") == "on"
+            for each in self._conversion.nearest(chain, name):
+                if dry:
+                    continue
+                try:
+                    made.append(self._limit(each, chain, made))
+                except InexpressibleError as error:
+                    self._conversion.leave(each, str(error), "access")
+        if made:
+            action["limits"] = made
+
+    def _limit(
+        self, directive: Directive, chain: Chain, before: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        of_req = directive.name == "limit_req"
+        name = _argument(directive, "zone") if of_req else directive.args[0]
+        zone = self._zones.get((directive.name, name))
+        if zone is None:
+            raise InexpressibleError(f"no `{directive.name}_zone` is called {name!r}")
+        if isinstance(zone, str):
+            raise InexpressibleError(zone)
+        if of_req:
+            limit = self._rate(zone, directive, [each.get("per") for each in before])
+        else:
+            limit = {"concurrent": _whole(directive.args[1])}
+        if zone.by:
+            limit["by"] = list(zone.by)
+        server = id(chain[1]) if zone.of_server and len(chain) > 1 else 0
+        known = self._limited.setdefault((directive.name, name, server), [])
+        for each in known:
+            if each.limit == limit:
+                each.directives.append(directive)
+                return each.limit
+        known.append(Limited(limit, [directive]))
+        return limit
+
+    def _rate(self, zone: Zone, directive: Directive, taken: list[Any]) -> dict[str, Any]:
+        """So many at once as nginx lets pass; its `burst` may be more than comes in its period."""
+        at_once = 1 + _whole(_argument(directive, "burst") or "0")
+        if "nodelay" not in directive.args and at_once > 1:
+            self._delaying.append((directive, at_once))
+        for per, seconds in _PERIODS.items():
+            amount = zone.rate * seconds // _PERIODS[zone.per]
+            if seconds < _PERIODS[zone.per] or amount < at_once or per in taken:
+                continue
+            limit: dict[str, Any] = {"requests": amount, "per": per}
+            if at_once < amount:
+                limit["burst"] = ceil(at_once / amount * _DIGITS) / _DIGITS
+            return limit
+        raise InexpressibleError("more at once than come in a day")
+
+    def settle(self, routes: list[dict[str, Any]]) -> None:
+        """A zone is one count: where several routes have it, it is their pool's, if it can be.
+
+        What else is told of their directives comes last: of each the first that is told counts.
+        """
+        for limited in self._limited.values():
+            mine = [each.limit for each in limited]
+            having = [route for route in routes if any(_has(route, limit) for limit in mine)]
+            if len(having) < 2:
+                continue
+            pools = {route["pool"] for route in having}
+            to_them = [route for route in routes if route.get("pool") in pools]
+            if len(mine) == 1 and len(pools) == 1 and len(to_them) == len(having):
+                self._move(mine[0], having)
+                continue
+            for directive in (each for one in limited for each in one.directives):
+                self._conversion.leave(
+                    directive,
+                    f"{len(having)} routes have it, and each counts alone: up to {len(having)} "
+                    "times as much passes",
+                    "access",
+                )
+
+        for directive, at_once in self._delaying:
+            self._conversion.leave(
+                directive,
+                f"nothing is delayed: {at_once} requests pass at once, others get 429 until more "
+                "may come",
+            )
+
+    def _move(self, limit: dict[str, Any], routes: list[dict[str, Any]]) -> None:
+        pool = self._conversion.pools[routes[0]["pool"]]
+        pool.setdefault("limits", []).append(limit)
+        for route in routes:
+            kept = [each for each in route["limits"] if each is not limit]
+            if kept:
+                route["limits"] = kept
+            else:
+                del route["limits"]
+
+
+def _has(route: dict[str, Any], limit: dict[str, Any]) -> bool:
+    return any(each is limit for each in route.get("limits", ()))
+
+
+def _zone(directive: Directive) -> Zone:
+    key = directive.args[0]
+    header = re.fullmatch(r"\$http_(\w+)", key)
+    if key in _ADDRESS:
+        by: tuple[str, ...] = ("address",)
+    elif header is not None:
+        raise InexpressibleError(
+            f"by {key}: requests without it were not counted, and are here: write "
+            f"`limits: {{by: header:{header[1].replace('_', '-')}}}`"
+        )
+    elif key == "$server_name":
+        by = ()
+    else:
+        raise InexpressibleError(f"requests are not counted by {key}")
+    rate = _argument(directive, "rate")
+    if not rate:
+        return Zone(by, key == "$server_name")
+    found = re.fullmatch(r"(\d+)r/([sm])", rate)
+    if found is None or not int(found[1]):
+        raise InexpressibleError(f"{rate!r} is no rate")
+    per = "second" if found[2] == "s" else "minute"
+    return Zone(by, key == "$server_name", int(found[1]), per)
+
+
+def _argument(directive: Directive, name: str) -> str:
+    """Of `name=value`."""
+    for each in directive.args:
+        if each.startswith(f"{name}="):
+            return each.partition("=")[2]
+    return ""
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise InexpressibleError(f"{text!r} is no number")
+    return int(text)
