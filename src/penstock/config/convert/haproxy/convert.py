@@ -6,14 +6,14 @@ from typing import Any, Final
 from penstock.config.convert.conditions import InexpressibleError, Match, Rules, within
 from penstock.config.convert.haproxy.acls import Conditions
 from penstock.config.convert.haproxy.backends import pool_of
-from penstock.config.convert.haproxy.frontends import (
+from penstock.config.convert.haproxy.listening import (
     Bound,
-    Routing,
     bound_listeners,
     guard_connections,
     mode_of,
 )
 from penstock.config.convert.haproxy.reader import Section, read
+from penstock.config.convert.haproxy.routing import Routing
 from penstock.config.convert.haproxy.told import Told, is_access
 from penstock.config.convert.outcome import Outcome
 

@@ -144,3 +144,11 @@ def _words(text: str, place: str) -> Iterator[str]:
         raise ValueError(f"{place}: a quotation does not end")
     if started:
         yield "".join(word)
+
+
+def split_condition(args: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words, and the condition with its `if` or `unless`."""
+    for i, word in enumerate(args):
+        if word in ("if", "unless") and i > 1:
+            return args[:i], args[i:]
+    return args, ()
