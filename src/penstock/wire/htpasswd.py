@@ -1,8 +1,9 @@
 """Files of users and hashed passwords, as Apache's ``htpasswd`` writes them.
 
-Read are bcrypt (``htpasswd -B``), Apache's MD5 (``apr1``, its default) and SHA-1; not crypt and
-plain text, which are no protection. Source of ``apr1``: Apache's documentation, "Password Formats",
-and Poul-Henning Kamp's scheme of FreeBSD, which it is but for its name.
+Read are bcrypt (``htpasswd -B``), Apache's MD5 (``apr1``, its default), SHA-512 and SHA-256 of
+crypt (``-5``, ``-2``) and SHA-1; not DES of crypt and plain text, which are no protection. Source
+of ``apr1``: Apache's documentation, "Password Formats", and Poul-Henning Kamp's scheme of FreeBSD,
+which it is but for its name.
 """
 
 from base64 import b64encode
@@ -11,10 +12,11 @@ from hmac import compare_digest
 from importlib import import_module
 from typing import Any, Final
 
+from penstock.wire.sha_crypt import is_sha_crypt, sha_crypt, sixes
+
 _BCRYPT: Final = ("$2y$", "$2a$", "$2b$")
 _APR1: Final = "$apr1$"
 _SHA1: Final = "{SHA}"
-_ITOA64: Final = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _MOST_PASSWORD: Final = 72  # bytes that bcrypt looks at; 5.0 refuses longer ones
 
 
@@ -28,13 +30,18 @@ def read_users(text: str) -> dict[str, str]:
         name, colon, hashed = line.partition(":")
         if not colon or not name:
             raise ValueError(f"line {number} is not `user:hash`")
-        if not hashed.startswith((*_BCRYPT, _APR1, _SHA1)):
+        if not is_read(hashed):
             raise ValueError(
                 f"line {number}: the password of {name} is hashed in a way that is not read: "
                 f"`htpasswd -B FILE {name}` writes it by bcrypt"
             )
         users[name] = hashed
     return users
+
+
+def is_read(hashed: str) -> bool:
+    """Whether it is hashed in a way that is read here."""
+    return hashed.startswith((*_BCRYPT, _APR1, _SHA1)) or is_sha_crypt(hashed)
 
 
 def needs_bcrypt(users: dict[str, str]) -> bool:
@@ -50,6 +57,8 @@ def is_right(hashed: str, password: bytes) -> bool:
     if hashed.startswith(_APR1):
         salt = hashed.split("$")[2]
         return compare_digest(hashed, apr1(password, salt))
+    if is_sha_crypt(hashed):
+        return compare_digest(hashed, sha_crypt(password, hashed))
     bcrypt: Any = import_module("bcrypt")
     try:
         return bool(bcrypt.checkpw(password[:_MOST_PASSWORD], hashed.encode()))
@@ -81,14 +90,6 @@ def apr1(password: bytes, salt: str) -> str:
         final = md5(piece, usedforsecurity=False).digest()
     out = b""
     for first, second, third in ((0, 6, 12), (1, 7, 13), (2, 8, 14), (3, 9, 15), (4, 10, 5)):
-        out += _sixes(final[first] << 16 | final[second] << 8 | final[third], 4)
-    out += _sixes(final[11], 2)
+        out += sixes(final[first] << 16 | final[second] << 8 | final[third], 4)
+    out += sixes(final[11], 2)
     return f"{_APR1}{salt}${out.decode()}"
-
-
-def _sixes(value: int, count: int) -> bytes:
-    out = b""
-    for _ in range(count):
-        out += _ITOA64[value & 63 : (value & 63) + 1]
-        value >>= 6
-    return out
