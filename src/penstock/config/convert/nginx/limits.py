@@ -2,26 +2,24 @@
 
 import re
 from dataclasses import dataclass
-from math import ceil
 from typing import Any, Final
 
 from penstock.config.convert.conditions import Action, InexpressibleError
 from penstock.config.convert.nginx.context import Chain, Conversion
 from penstock.config.convert.nginx.reader import Directive
+from penstock.config.convert.rates import gathered, rate_limit, told_of
 
 _ADDRESS: Final = ("$binary_remote_addr", "$remote_addr")
-_PERIODS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-_DIGITS: Final = 1e9  # of a share, rounded up so that what it is of stays whole
 
 
 @dataclass(frozen=True)
 class Zone:
-    """What requests are counted by, and how many may come: ``rate`` in a second, or a minute."""
+    """What requests are counted by, and how many may come: ``rate`` in so many seconds."""
 
     by: tuple[str, ...]
     of_server: bool  # each server counts alone
     rate: int = 0
-    per: str = ""
+    seconds: int = 1
 
 
 @dataclass
@@ -93,59 +91,24 @@ class Limits:
         at_once = 1 + _whole(_argument(directive, "burst") or "0")
         if "nodelay" not in directive.args and at_once > 1:
             self._delaying.append((directive, at_once))
-        for per, seconds in _PERIODS.items():
-            amount = zone.rate * seconds // _PERIODS[zone.per]
-            if seconds < _PERIODS[zone.per] or amount < at_once or per in taken:
-                continue
-            limit: dict[str, Any] = {"requests": amount, "per": per}
-            if at_once < amount:
-                limit["burst"] = ceil(at_once / amount * _DIGITS) / _DIGITS
-            return limit
-        raise InexpressibleError("more at once than come in a day")
+        return rate_limit(zone.rate, zone.seconds, at_once, taken)
 
     def settle(self, routes: list[dict[str, Any]]) -> None:
         """A zone is one count: where several routes have it, it is their pool's, if it can be.
 
         What else is told of their directives comes last: of each the first that is told counts.
         """
-        for limited in self._limited.values():
-            mine = [each.limit for each in limited]
-            having = [route for route in routes if any(_has(route, limit) for limit in mine)]
-            if len(having) < 2:
-                continue
-            pools = {route["pool"] for route in having}
-            to_them = [route for route in routes if route.get("pool") in pools]
-            if len(mine) == 1 and len(pools) == 1 and len(to_them) == len(having):
-                self._move(mine[0], having)
-                continue
-            for directive in (each for one in limited for each in one.directives):
-                self._conversion.leave(
-                    directive,
-                    f"{len(having)} routes have it, and each counts alone: up to {len(having)} "
-                    "times as much passes",
-                    "access",
-                )
-
+        shared = {key: [each.limit for each in some] for key, some in self._limited.items()}
+        for spread in gathered(shared, routes, self._conversion.pools):
+            for limited in self._limited[spread.key]:  # type: ignore[index]  # a key of it
+                for directive in limited.directives:
+                    self._conversion.leave(directive, told_of(spread), "access")
         for directive, at_once in self._delaying:
             self._conversion.leave(
                 directive,
                 f"nothing is delayed: {at_once} requests pass at once, others get 429 until more "
                 "may come",
             )
-
-    def _move(self, limit: dict[str, Any], routes: list[dict[str, Any]]) -> None:
-        pool = self._conversion.pools[routes[0]["pool"]]
-        pool.setdefault("limits", []).append(limit)
-        for route in routes:
-            kept = [each for each in route["limits"] if each is not limit]
-            if kept:
-                route["limits"] = kept
-            else:
-                del route["limits"]
-
-
-def _has(route: dict[str, Any], limit: dict[str, Any]) -> bool:
-    return any(each is limit for each in route.get("limits", ()))
 
 
 def _zone(directive: Directive) -> Zone:
@@ -168,8 +131,7 @@ def _zone(directive: Directive) -> Zone:
     found = re.fullmatch(r"(\d+)r/([sm])", rate)
     if found is None or not int(found[1]):
         raise InexpressibleError(f"{rate!r} is no rate")
-    per = "second" if found[2] == "s" else "minute"
-    return Zone(by, key == "$server_name", int(found[1]), per)
+    return Zone(by, key == "$server_name", int(found[1]), 1 if found[2] == "s" else 60)
 
 
 def _argument(directive: Directive, name: str) -> str:
