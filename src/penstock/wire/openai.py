@@ -26,6 +26,7 @@ from penstock.wire.kv_transfers import transfer_in, transfer_of
 from penstock.wire.model_name import LONG_BYTES, MAX_NAME, model_at_front
 from penstock.wire.openai_bodies import NOTHING
 from penstock.wire.openai_prompt import MAX_OBJECTS, PromptText, TooManyParts
+from penstock.wire.prompt_blocks import block_ends, chained_blocks, hash_of, prompt_size
 from penstock.wire.session_keys import session_hash
 
 OTHER: Final = 0
@@ -38,6 +39,7 @@ LLAMACPP: Final = 6  # its own completions, by a prompt or around a gap
 OLLAMA_CHAT: Final = 7  # Ollama's own, which are understood where answers are resumed
 OLLAMA_GENERATE: Final = 8
 MAX_BLOCKS: Final = 512
+_FEW_OBJECTS: Final = 1000
 _MOST_TOKENS: Final = 1 << 30  # as a limit: none is longer, and it is reckoned with in floats
 IMAGE_TOKENS: Final = 1024  # of an image, for lack of its size: about a 1024×1024 one at 32×32
 _SUFFIXES: Final = (
@@ -54,9 +56,6 @@ _SUFFIXES: Final = (
 _CLIENTS_TOOLS: Final = frozenset(("", "function", "custom"))
 _CLIENTS_OWN: Final = ("bash_", "text_editor_", "computer_", "memory_")
 _DEFAULT_TAG: Final = ":latest"
-_SEPARATOR: Final = (
-    b"\x1e"  # never in JSON outside of an escape, so that pieces cannot run together
-)
 
 
 class Inspection:
@@ -123,7 +122,7 @@ def inspect(api: int, body: bytes) -> Inspection:
     """Read a whole body. Never raises: what cannot be read says why in ``problem``."""
     if api == OTHER:
         return _other(body)
-    if body.count(b"{") > MAX_OBJECTS:
+    if _has_many_objects(body):
         return _too_many(api, f"over {MAX_OBJECTS} objects", body)
     found = Inspection(api)
     prompt = PromptText()
@@ -145,13 +144,23 @@ def inspect(api: int, body: bytes) -> Inspection:
     if len(found.model) > MAX_NAME:
         return Inspection(api, f"the model's name has over {MAX_NAME} characters")
     found.images = prompt.images
-    data = _SEPARATOR.join(prompt.pieces)
-    found.prompt_bytes = len(data)
-    _hash_blocks(found, data)
+    _hash_blocks(found, prompt.pieces)
     if prompt.opening:
-        size = sum([len(piece) for piece in prompt.pieces[: prompt.opening]]) + prompt.opening - 1
-        found.opening = int(xxh3_64_intdigest(memoryview(data)[:size])) or 1
+        found.opening = hash_of(prompt.pieces[: prompt.opening]) or 1
     return found
+
+
+def _has_many_objects(body: bytes) -> bool:
+    """Whether there are more than are read. The first are looked for one by one, which takes a
+    tenth of counting: a long prompt is text for the most part, and has few."""
+    if len(body) <= 2 * MAX_OBJECTS:  # each has two characters at least
+        return False
+    at = -1
+    for _ in range(_FEW_OBJECTS):
+        at = body.find(b"{", at + 1)
+        if at < 0:
+            return False
+    return body.count(b"{") > MAX_OBJECTS
 
 
 def _read(found: Inspection, prompt: PromptText, body: bytes, decoders: bodies.Decoders) -> None:
@@ -376,36 +385,13 @@ def _is_single(data: bytes) -> bool:
     return data.startswith(b'"')
 
 
-def block_ends(count: int) -> list[int]:
-    """Where the first so many blocks of any prompt end, in bytes."""
-    ends: list[int] = []
-    end = 0
-    for _ in range(count):
-        end += block_bytes(end)
-        ends.append(end)
-    return ends
-
-
-def block_bytes(start: int) -> int:
-    """The size of the block that begins there."""
-    return 256 if start < 16384 else 1024 if start < 131072 else 4096
-
-
-def _hash_blocks(found: Inspection, data: bytes) -> None:
+def _hash_blocks(found: Inspection, pieces: list[bytes | memoryview]) -> None:
     # Different models share no cache; with Ollama's default tag one is none other.
     model = found.model.removesuffix(_DEFAULT_TAG)
     chained = int(xxh3_64_intdigest(model.encode("utf-8", "surrogatepass")))
     if found.cache_salt:
         salt = found.cache_salt.encode("utf-8", "surrogatepass")
         chained = int(xxh3_64_intdigest(salt, chained))
-    blocks = found.blocks
-    ends = found.block_ends
-    size = len(data)
-    start = 0
-    end = 256
-    while end <= size and len(blocks) < MAX_BLOCKS:
-        chained = xxh3_64_intdigest(data[start:end], chained)
-        blocks.append(chained)
-        ends.append(end)
-        start = end
-        end += block_bytes(start)
+    found.prompt_bytes = prompt_size(pieces)
+    found.blocks = chained_blocks(pieces, found.prompt_bytes, chained)
+    found.block_ends = block_ends(len(found.blocks))

@@ -9,12 +9,13 @@ from penstock.wire.openai_bodies import NOTHING, Message, Part
 
 # Objects in a body, each of which may become one of ours: a bound on time and memory.
 MAX_OBJECTS: Final = 100_000
+_LIST: Final = ord("[")
 _MOST_QUOTES: Final = 4 * MAX_OBJECTS  # around the texts of one list of parts
 
 
 def _parts(data: bytes) -> list[Part | str]:
     """A list of parts, texts among them. Raises TooManyParts."""
-    if data.count(b'"') - data.count(b'\\"') > _MOST_QUOTES:
+    if len(data) > _MOST_QUOTES and data.count(b'"') - data.count(b'\\"') > _MOST_QUOTES:
         raise TooManyParts
     return bodies.parts.decode(data)
 
@@ -27,18 +28,18 @@ class PromptText:
     """The canonical pieces of a prompt, in rendered order."""
 
     def __init__(self) -> None:
-        self.pieces: list[bytes] = []
+        self.pieces: list[bytes | memoryview] = []  # views of the body as far as can be
         self.images: int = 0
         self.opening: int = 0  # pieces up to the first turn of the user, itself included
 
     def add(self, raw: object) -> None:
         """A raw field; nothing when it is absent."""
         if raw is not NOTHING:
-            self.pieces.append(bytes(raw))  # type: ignore[call-overload]
+            self.pieces.append(memoryview(raw))  # type: ignore[arg-type]
 
     def add_media(self, raw: object) -> None:
         if raw is not NOTHING:
-            self.pieces.append(xxh3_64_digest(bytes(raw)))  # type: ignore[call-overload]
+            self.pieces.append(xxh3_64_digest(memoryview(raw)))  # type: ignore[arg-type]
             self.images += 1
 
     def add_content(self, raw: object, nested: bool = False) -> None:
@@ -46,9 +47,9 @@ class PromptText:
         images among them, but no deeper."""
         if raw is NOTHING:
             return
-        data = bytes(raw)  # type: ignore[call-overload]
-        if data.startswith(b"["):
-            for part in _parts(data):
+        data = memoryview(raw)  # type: ignore[arg-type]
+        if data[0] == _LIST:
+            for part in _parts(bytes(data)):
                 if isinstance(part, str):
                     self.pieces.append(part.encode())
                 elif nested:

@@ -19,7 +19,8 @@ from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.exact_prefixes import FactTable
 from penstock.dataplane.llm.sightings import SightingReader, SightingRing
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
-from penstock.wire.openai import CHAT, MAX_BLOCKS, Inspection, block_ends
+from penstock.wire.openai import CHAT, Inspection
+from penstock.wire.prompt_blocks import MAX_BLOCKS, block_ends
 
 ROW = 1
 BIG = (1 << 64) - 1  # hashes are unsigned, cells are not

@@ -14,7 +14,6 @@ from penstock.wire.openai import (
     COMPLETION,
     EMBEDDING,
     LLAMACPP,
-    MAX_BLOCKS,
     OTHER,
     RESPONSE,
     Inspection,
@@ -23,6 +22,7 @@ from penstock.wire.openai import (
     inspect,
 )
 from penstock.wire.openai_prompt import MAX_OBJECTS
+from penstock.wire.prompt_blocks import MAX_BLOCKS
 from penstock.wire.session_keys import MAX_KEY_BYTES, session_hash
 
 LONG = "once upon a time there was a load balancer " * 100

@@ -124,14 +124,7 @@ class PrefixIndex:
         bit = 1 << slot
         holders = self._holders
         blocks = request.blocks
-        known = 0
-        for block in blocks:
-            if block not in own:
-                break
-            known += 1
-        if self.exact is not None and endpoint.exact_slot >= 0:
-            sure = self._sure if request is self._asked else self._look_up(request)
-            known = max(known, sure.get(endpoint.exact_slot, 0))
+        known = len(blocks)
         tokens = self._tokens[slot]
         fresh: list[int] = []
         sizes: list[int] = []
@@ -139,12 +132,16 @@ class PrefixIndex:
             block = blocks[at]
             size = own.pop(block, -1)
             if size < 0:
+                known = at
                 size = request.tokens_of(at + 1) - request.tokens_of(at)
                 tokens += size
                 holders[block] = holders.get(block, 0) | bit
                 fresh.append(block)
                 sizes.append(size)
             own[block] = size
+        if self.exact is not None and endpoint.exact_slot >= 0:
+            sure = self._sure if request is self._asked else self._look_up(request)
+            known = max(known, sure.get(endpoint.exact_slot, 0))
         self._tokens[slot] = tokens
         self._shrink(slot, endpoint.reported.kv_capacity)
         if fresh and self.journal is not None:
