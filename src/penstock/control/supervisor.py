@@ -19,10 +19,8 @@ from penstock import __version__
 from penstock._form import form
 from penstock.admin.metrics import families
 from penstock.admin.server import AdminServer
-from penstock.admin.view import Overview, Tenancy
-from penstock.config.compile.configured import Configured
 from penstock.admin.view import Overview, PlacedPool, Tenancy
-from penstock.config.compile.snapshot import Configured
+from penstock.config.compile.configured import Configured
 from penstock.control.admin_address import AdminAddress
 from penstock.control.assembly import absolute, assemble, places, write_runtime_file
 from penstock.control.chores import Chores

@@ -25,10 +25,9 @@ from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
 from penstock.dataplane.exchange.clearance import Clearance, ClearanceOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
-from penstock.dataplane.exchange.failover import Failover, is_watched, may_be_sent_again
 from penstock.dataplane.exchange.event_sockets.client_socket import ClientSocket
 from penstock.dataplane.exchange.event_sockets.pinned_socket import PinnedSocket
-from penstock.dataplane.exchange.failover import Failover, may_be_sent_again
+from penstock.dataplane.exchange.failover import Failover, is_watched, may_be_sent_again
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
 from penstock.dataplane.exchange.inspection import Inspection
@@ -38,9 +37,8 @@ from penstock.dataplane.exchange.own_answers import OwnAnswers
 from penstock.dataplane.exchange.own_call import CallOwner, OwnCall
 from penstock.dataplane.exchange.own_services import call_of
 from penstock.dataplane.exchange.passage import Passage, PassageOwner
-from penstock.dataplane.exchange.relaying import ChangedProtocol, TunnelOwner
-from penstock.dataplane.exchange.slots import give_slot
 from penstock.dataplane.exchange.relaying import ChangedProtocol, Tunnel, TunnelOwner
+from penstock.dataplane.exchange.slots import give_slot
 from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt, split_of
 from penstock.dataplane.exchange.telling import Told, tell_end
 from penstock.dataplane.exchange.tracing import RequestTrace
