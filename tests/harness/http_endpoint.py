@@ -81,11 +81,20 @@ class HttpEndpoint(ScriptedEndpoint):
                 return
             protocol.start_next_cycle()
 
+    def _next_event(self, protocol: h11.Connection) -> object:
+        try:
+            return protocol.next_event()
+        except h11.RemoteProtocolError as error:
+            rest, _ = protocol.trailing_data
+            raise AssertionError(
+                f"{self.name} was sent what is no request: {rest[:500]!r}"
+            ) from error
+
     def _receive(self, protocol: h11.Connection, connection: EndpointConnection) -> Recorded:
         request: Recorded | None = None
         body: list[bytes] = []
         while True:
-            event = protocol.next_event()
+            event = self._next_event(protocol)
             if event is h11.NEED_DATA:
                 if protocol.they_are_waiting_for_100_continue:
                     _send(

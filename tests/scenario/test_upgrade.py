@@ -211,5 +211,8 @@ def said_to(service_manager: socket.socket) -> list[str]:
 
 def pids_in(directory: Path) -> set[int]:
     """Of supervisors that run or left workers, and have started one."""
-    records = [json.loads(file.read_bytes()) for file in directory.glob("supervisor-*.json")]
+    records = []
+    for file in directory.glob("supervisor-*.json"):
+        with suppress(FileNotFoundError):  # it has just ended
+            records.append(json.loads(file.read_bytes()))
     return {record["supervisor"]["pid"] for record in records}
