@@ -228,13 +228,6 @@ class Clearance(EntranceOwner, ModelsAwaiter, EntryOwner):
         entry = self.entry
         return head.with_fields(entry.told) if entry is not None and entry.told else head
 
-    def on_answer(self, front: Front, pool_plan: PoolPlan, reading: AnswerReading | None) -> None:
-        """The client is about to get it: it is told of its limits."""
-        entry = self.entry
-        if entry is not None:
-            front.tell(entry.lines(self._plan.family(pool_plan)))
-            entry.follow(reading)
-
     def shown(self, body: bytes) -> bytes:
         """See ``Entry.shown``."""
         return self.entry.shown(body) if self.entry is not None else body

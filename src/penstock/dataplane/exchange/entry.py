@@ -20,6 +20,7 @@ from penstock.core.tenants import UNKNOWN, KeyRecord, digest_of
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
+from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.reservation import Reservation
 from penstock.dataplane.llm.answer_reading import AnswerReading
@@ -292,6 +293,11 @@ class Entry:
         context = self._context
         anthropic = family == ANTHROPIC
         return limit_lines(made.charges, anthropic, context.env.now, float(context.second))
+
+    def on_answer(self, front: Front, pool_plan: PoolPlan, reading: AnswerReading | None) -> None:
+        """The client is about to get it: it is told of its limits."""
+        front.tell(self.lines(self._plan.family(pool_plan)))
+        self.follow(reading)
 
     def follow(self, reading: AnswerReading | None) -> None:
         """The answer begins."""

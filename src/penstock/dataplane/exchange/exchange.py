@@ -25,6 +25,7 @@ from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
 from penstock.dataplane.exchange.clearance import Clearance, ClearanceOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
+from penstock.dataplane.exchange.entry import Entry
 from penstock.dataplane.exchange.event_sockets.client_socket import ClientSocket
 from penstock.dataplane.exchange.event_sockets.pinned_socket import PinnedSocket
 from penstock.dataplane.exchange.failover import Failover, is_watched, may_be_sent_again
@@ -377,8 +378,8 @@ class Exchange(
         if handling is not None:
             cookie, decoded = handling.cookie, handling.decoded
         front = self.front
-        if self.clearance is not None:
-            self.clearance.on_answer(front, pool_plan, self._reading())
+        if self.clearance is not None and self.clearance.entry is not None:
+            self.clearance.entry.on_answer(front, pool_plan, self._reading())
         if self.turns is not None and self.passage is not None:
             self.turns.forget_row()
         rules = pool_plan.rules
@@ -672,8 +673,8 @@ class Exchange(
         if pool_plan is not None and pool_plan.changes_models and 200 <= self.status < 300:
             pool_plan.pool.waits.changed()
         dispatch = self.dispatch
-        if self.clearance is not None:
-            self._settle(self.clearance)
+        if self.clearance is not None and self.clearance.entry is not None:
+            self._settle(self.clearance.entry)
         if dispatch is not None and dispatch.waiter is not None:
             dispatch.leave(
                 told=ended not in _TELLS_NOTHING and not self._cut_by_us,
@@ -705,7 +706,7 @@ class Exchange(
         self.split = None
         self.trace = None
 
-    def _settle(self, clearance: Clearance) -> None:
+    def _settle(self, entry: Entry) -> None:
         """What it reserved of its limits."""
         sent = self.dispatch is not None and self.dispatch.has_sent()
         if self.pool_plan is not None and self.pool_plan.asks_all:
@@ -715,7 +716,7 @@ class Exchange(
             size += self.tunnel.size()
         elif self.status:
             size += self.front.response_bytes()
-        clearance.settle(sent, self.status, self._reading(), size)
+        entry.settle(sent, self.status, self._reading(), size)
 
     def outcome(self) -> Outcome:
         outcome = Outcome(self.head, self.plan, self.request_id, self.began, self.ended)

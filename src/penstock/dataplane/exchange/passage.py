@@ -269,28 +269,31 @@ class Passage(SteadyOwner):
             if stages.broken:
                 self.break_off(attempt, GARBAGE, stages.broken)
                 return None
-        return data if steady is None else self._follow(steady, attempt, data, complete)
+        if steady is None:
+            return data
+        data = steady.follow(attempt, data, complete)
+        failed = steady.fails()
+        if failed:
+            self._end_by_error(attempt, data, failed)
+            return None
+        return data
 
     def pass_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
         steady = self.steady
         if steady is None:
             return
-        passed = self._follow(steady, attempt, data, complete)
-        if passed is not None:
-            self._owner.send_on(attempt, passed, complete)
-
-    def _follow(
-        self, steady: SteadyAnswer, attempt: Attempt, data: bytes, complete: bool
-    ) -> bytes | None:
-        """None where it breaks: another goes on with it, or it is cut."""
         data = steady.follow(attempt, data, complete)
         failed = steady.fails()
-        if not failed:
-            return data
+        if failed:
+            self._end_by_error(attempt, data, failed)
+        else:
+            self._owner.send_on(attempt, data, complete)
+
+    def _end_by_error(self, attempt: Attempt, data: bytes, failed: str) -> None:
+        """It tells an error, and this came before: another goes on with it, or it is cut."""
         if data:
             self._front.send_body(data)
         self.break_off(attempt, GARBAGE, f"the answer tells an error: {failed}")
-        return None
 
     def note_trailers(self, attempt: Attempt, fields: list[Field]) -> None:
         """Fields behind it."""
