@@ -187,7 +187,7 @@ class Exchange(
         if pool.watches and is_watched(
             pool, pool_plan, self.body, self._inspection(), is_call=is_call
         ):
-            self._made_passage().watch(self.body)
+            self._made_passage().watch()
         elif is_call:
             self._made_passage()
 
@@ -206,8 +206,11 @@ class Exchange(
     def on_attempt_made(self, attempt: Attempt) -> None:
         pool_plan = self.pool_plan
         if pool_plan is not None and pool_plan.pool.prefill_pool is not None:
-            split = self.split or self._split(pool_plan)
-            if split is not None and split.holds(attempt):
+            if self.split is None and self.body.complete:
+                self.split = split_of(
+                    self, self.dispatch, pool_plan, self.head, self._inspection(), self.passage
+                )
+            if self.split is not None and self.split.holds(attempt):
                 return
         self.begin_attempt(attempt)
 
@@ -218,10 +221,10 @@ class Exchange(
             self.turns.forget_row()
         if self.passage is not None:
             self.passage.begin(attempt)
-        if self.context.tracer is not None:
-            if self.trace is None:
-                self.trace = RequestTrace(self.context.tracer, self.plan)
-            self.trace.begin(attempt)
+        tracer = self.context.tracer
+        if tracer is not None:
+            trace = self.trace = self.trace or RequestTrace(tracer, self.plan)
+            trace.begin(attempt)
         attempt.begin(self.context.env.now, once)
         if attempt.is_connecting():
             dispatch = self.dispatch
@@ -511,15 +514,6 @@ class Exchange(
 
     # --- a prompt that is computed elsewhere ------------------------------------------------
 
-    def _split(self, pool_plan: PoolPlan) -> SplitPrompt | None:
-        dispatch = self.dispatch
-        inspection = self._inspection()
-        if dispatch is not None and inspection is not None and self.body.complete:
-            self.split = split_of(
-                self.context, self, dispatch, pool_plan, self.head, inspection, self.passage
-            )
-        return self.split
-
     def needs_prompt(self) -> bool:
         return self.status == 0 and not self.ended
 
@@ -764,16 +758,10 @@ class Exchange(
             pool_plan = self.pool_plan
             assert dispatch is not None
             assert pool_plan is not None
+            failover = Failover(dispatch, pool_plan, self.body, self._inspection())
+            begun = self.status != 0
             passage = self.passage = Passage(
-                self,
-                self.front,
-                self.head,
-                self.plan,
-                pool_plan,
-                Failover(dispatch, pool_plan, self.body, self._inspection()),
-                self.clearance,
-                self.began,
-                begun=self.status != 0,
+                self, self.own(), failover, self.front, self.clearance, self.began, begun=begun
             )
         return passage
 

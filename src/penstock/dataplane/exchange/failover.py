@@ -41,8 +41,8 @@ class Failover:
     ) -> None:
         self.dispatch: Dispatch = dispatch
         self.inspection: Inspection | None = inspection
-        self._plan: PoolPlan = plan
-        self._body: RequestBody = body
+        self.plan: PoolPlan = plan
+        self.body: RequestBody = body
 
     def goes_on(
         self,
@@ -74,7 +74,7 @@ class Failover:
         self, attempt: Attempt, call: GrpcCall, trailers: list[Field], status: int
     ) -> bool:
         """Make a gRPC call that ended so, without a message, once more where its pool says so."""
-        if not may_be_made_again(self._plan.pool.rules, status, trailers):
+        if not may_be_made_again(self.plan.pool.rules, status, trailers):
             return False
         if not self.allows(attempt, None, DONE, attempt.ticket.status, status):
             return False
@@ -87,7 +87,7 @@ class Failover:
         """Send the request without what was asked for in the client's stead, if that may be why it
         was refused. Nothing was done for it yet."""
         inspection = self.inspection
-        if inspection is None or not self._body.complete:
+        if inspection is None or not self.body.complete:
             return False
         if not inspection.ask_again_plainly(attempt.endpoint):
             return False
@@ -115,7 +115,7 @@ class Failover:
     def _replacement(self, stream: EndpointStream | None, outcome: int, method: bytes) -> int:
         """What takes the place of an attempt on a connection that was closed before, or of a
         stream that its endpoint did not process."""
-        if stream is None or not self._body.replayable:
+        if stream is None or not self.body.replayable:
             return _NOTHING
         if _is_stale(stream, outcome, method) and self.dispatch.tries().replaces_stale():
             return _SAME_ENDPOINT
@@ -140,10 +140,10 @@ class Failover:
         ``grpc_status``: of a call that ended without a message; -1 for all else. ``held``: as in
         ``goes_on``. ``late``: it has no token in time, and runs yet.
         """
-        if not self._body.replayable:
+        if not self.body.replayable:
             return False
         inspection = self.inspection
-        plan = self._plan
+        plan = self.plan
         silent = status == 0 and (held or stream is None or not stream.was_answered())
         harmless = silent and is_harmless(plan, inspection, leaves=late)
         failure = Failure(

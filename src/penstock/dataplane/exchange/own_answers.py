@@ -22,25 +22,25 @@ class OwnAnswers:
     def __init__(
         self, head: RequestHead, plan: Plan, pool_plan: PoolPlan | None, request_id: bytes
     ) -> None:
-        self._head: RequestHead = head
-        self._plan: Plan = plan
-        self._pool_plan: PoolPlan | None = pool_plan
-        self._request_id: bytes = request_id
+        self.head: RequestHead = head
+        self.plan: Plan = plan
+        self.pool_plan: PoolPlan | None = pool_plan
+        self.request_id: bytes = request_id
 
     def edits(self) -> list[Edit]:
         """What is done to their heads."""
-        return self._plan.own_edits(self._pool_plan)
+        return self.plan.own_edits(self.pool_plan)
 
     def without_endpoint(self) -> Answer:
         """What the plan says: a redirect, a fixed response, or a refusal."""
-        plan = self._plan
+        plan = self.plan
         if not plan.message:
             return Answer(plan.status, plan.body, plan.headers)
         told = answers.refusal(
             plan.status,
             plan.message,
-            request_id=self._request_id,
-            family=plan.family(self._pool_plan),
+            request_id=self.request_id,
+            family=plan.family(self.pool_plan),
         )
         if plan.headers:  # that clients need to do better: the versions of WebSocket
             told.headers = [*told.headers, *plan.headers]
@@ -51,25 +51,25 @@ class OwnAnswers:
         told = answers.refusal(
             status,
             message,
-            request_id=self._request_id,
+            request_id=self.request_id,
             retry_after_s=retry_after_s,
             kind=kind,
-            family=self._plan.family(self._pool_plan),
+            family=self.plan.family(self.pool_plan),
         )
         return self.as_page(told)
 
     def bad_request(self, status: int, message: str) -> Answer:
         """An error of the request, which turned out while it came."""
-        family = self._plan.family(self._pool_plan)
+        family = self.plan.family(self.pool_plan)
         return self.as_page(answers.refusal(status, message, family=family))
 
     def maintenance(self, spec: Maintenance) -> Answer:
         """The pool is set aside: the operator's text, or else the page for 503."""
-        plan, pool_plan = self._plan, self._pool_plan
+        plan, pool_plan = self.plan, self.pool_plan
         told = answers.refusal(
             503,
             spec.text or "down for maintenance",
-            request_id=self._request_id,
+            request_id=self.request_id,
             retry_after_s=spec.retry_after_s,
             kind="maintenance",
             family=plan.family(pool_plan),
@@ -82,33 +82,33 @@ class OwnAnswers:
 
     def model_list(self) -> Answer:
         """Of all models, for which no endpoint is needed."""
-        return answers.json_answer(200, self._plan.listed)
+        return answers.json_answer(200, self.plan.listed)
 
     def lists_in_place_of(self, head: ResponseHead) -> bool:
         """Whether the list of all models stands in for an engine's own, which lets the client have
         it. Else the engine's answer is to be passed on: that the key is wrong, for one."""
-        return len(self._plan.listed) > 0 and head.status in _LETS_LIST
+        return len(self.plan.listed) > 0 and head.status in _LETS_LIST
 
     def kept_protocol(self, answer: Answer) -> Answer:
         """What a request to change the protocol gets in place of a success, which would say that
         it was changed (RFC 8441, 5)."""
-        if not self._head.extended_connect or answer.status >= 300:
+        if not self.head.extended_connect or answer.status >= 300:
             return answer
         why = "what is answered here does not change the protocol"
-        return answers.refusal(501, why, request_id=self._request_id)
+        return answers.refusal(501, why, request_id=self.request_id)
 
     def in_place_of(self, head: ResponseHead) -> Answer | None:
         """The page for an endpoint's answer, if its status asks for one."""
-        pages = self._plan.error_pages(self._pool_plan)
+        pages = self.plan.error_pages(self.pool_plan)
         if pages is None or head.status not in pages.replaced:
             return None
-        return self.as_page(answers.in_place_of(head, self._request_id))
+        return self.as_page(answers.in_place_of(head, self.request_id))
 
     def as_page(self, answer: Answer) -> Answer:
         """With the page that is configured for such errors, if there is one."""
-        pages = self._plan.error_pages(self._pool_plan)
+        pages = self.plan.error_pages(self.pool_plan)
         return answers.with_page(answer, pages, self._accepted())
 
     def _accepted(self) -> bytes:
         """The media types that the client accepts."""
-        return all_values(self._head.fields, b"accept")
+        return all_values(self.head.fields, b"accept")

@@ -14,7 +14,6 @@ from penstock.dataplane.exchange.answer_handling import PASSED_ON, REPLACED, Ans
 from penstock.dataplane.exchange.answer_stages import AnswerStages
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt
-from penstock.dataplane.exchange.body import RequestBody
 from penstock.dataplane.exchange.clearance import Clearance
 from penstock.dataplane.exchange.failover import Failover
 from penstock.dataplane.exchange.front import Front
@@ -25,7 +24,7 @@ from penstock.dataplane.exchange.steady import SteadyAnswer
 from penstock.dataplane.exchange.steady_owner import SteadyOwner
 from penstock.dataplane.io.connection import READ_BYTES
 from penstock.dataplane.llm.answer_reading import AnswerReading
-from penstock.dataplane.route.plan import Plan, PoolPlan
+from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.http1 import Field, RequestHead, ResponseHead
 
 
@@ -87,39 +86,36 @@ class Passage(SteadyOwner):
     def __init__(
         self,
         owner: PassageOwner,
-        front: Front,
-        request: RequestHead,
-        plan: Plan,
-        pool_plan: PoolPlan,
+        own: OwnAnswers,
         failover: Failover,
+        front: Front,
         clearance: Clearance | None,
         began: float,
         *,
         begun: bool,
     ) -> None:
         """``began``: the exchange; ``begun``: the client has a head already."""
-        dispatch = failover.dispatch
-        self._context: Context = dispatch.context
+        self._context: Context = failover.dispatch.context
         self._owner: PassageOwner = owner
-        self._front: Front = front
-        self._request: RequestHead = request
-        self._pool_plan: PoolPlan = pool_plan
+        self._own: OwnAnswers = own
         self._failover: Failover = failover
+        self._front: Front = front
+        self._request: RequestHead = own.head
+        self._pool_plan: PoolPlan = failover.plan
         self._clearance: Clearance | None = clearance
         self._began: float = began
         self._begun: bool = begun
-        self._own: OwnAnswers = OwnAnswers(request, plan, pool_plan, dispatch.request_id)
-        if plan.is_grpc:
-            self.call = GrpcCall(plan.grpc_kind)
+        if own.plan.is_grpc:
+            self.call = GrpcCall(own.plan.grpc_kind)
 
-    def watch(self, body: RequestBody) -> None:
+    def watch(self) -> None:
         """Have the attempts watched. Before the first one."""
         failover = self._failover
         self.steady = SteadyAnswer(
             self._context,
             self,
             self._front,
-            body,
+            failover.body,
             failover.dispatch,
             failover.inspection,
             self._pool_plan,

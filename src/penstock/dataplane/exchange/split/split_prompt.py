@@ -81,7 +81,6 @@ class SplitPrompt(PrefillOwner):
 
     def __init__(
         self,
-        context: Context,
         owner: SplitOwner,
         dispatch: Dispatch,
         spec: Split,
@@ -92,7 +91,7 @@ class SplitPrompt(PrefillOwner):
         passage: Passage | None,
     ) -> None:
         """``pool``: that computes prompts."""
-        self._context: Context = context
+        self._context: Context = dispatch.context
         self._owner: SplitOwner = owner
         self._dispatch: Dispatch = dispatch  # of the answering half
         self._spec: Split = spec
@@ -271,20 +270,20 @@ class SplitPrompt(PrefillOwner):
 
 
 def split_of(
-    context: Context,
     owner: SplitOwner,
-    dispatch: Dispatch,
+    dispatch: Dispatch | None,
     plan: PoolPlan,
     head: RequestHead,
-    inspection: Inspection,
+    inspection: Inspection | None,
     passage: Passage | None,
 ) -> SplitPrompt | None:
-    """The prompt of such a request, where its pool has another compute them."""
+    """The prompt of such a request, whose body is whole, where its pool has another compute them
+    and it was read."""
     computing = plan.pool.prefill_pool
     spec = plan.pool.spec.split
-    if computing is None or spec is None:
+    if computing is None or spec is None or dispatch is None or inspection is None:
         return None
-    return SplitPrompt(context, owner, dispatch, spec, computing, plan, head, inspection, passage)
+    return SplitPrompt(owner, dispatch, spec, computing, plan, head, inspection, passage)
 
 
 def _of_one_token(request: Request) -> Request:
