@@ -8,7 +8,6 @@ SOURCES: Final = Path(__file__).parents[2] / "src"
 MOST_LINES: Final = 400
 LONGER: Final = frozenset(
     (
-        "penstock/config/convert/haproxy/frontends.py",
         "penstock/config/document/routes.py",
         "penstock/control/discovery/membership.py",
         "penstock/control/scale/pool_scaler.py",
@@ -16,11 +15,11 @@ LONGER: Final = frozenset(
         "penstock/dataplane/client/http1.py",
         "penstock/dataplane/client/http2_stream.py",
         "penstock/dataplane/endpoint/http2_stream.py",
+        "penstock/dataplane/exchange/event_sockets/pinned_socket.py",
         "penstock/dataplane/exchange/exchange.py",
         "penstock/sim/kernel/balancer.py",
         "penstock/sim/scenario.py",
         "penstock/sim/world.py",
-        "penstock/wire/openai.py",
         "penstock/wire/resume/responses.py",
     )
 )

@@ -12,10 +12,9 @@ from penstock.core.request import Request
 from penstock.core.ticket import Ticket
 from penstock.dataplane.board.layout import P_UNREAD
 from penstock.dataplane.context import Context
-from penstock.dataplane.exchange import answers
+from penstock.dataplane.exchange import answers, prompt_refusals
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.body import RequestBody
-from penstock.dataplane.exchange.prompt_refusals import TRANSFER, missing_model, no_memory
 from penstock.dataplane.exchange.slots import ask_for_slot, give_slot
 from penstock.dataplane.llm.body_skimming import BodySkimming, CodedBody, renamed
 from penstock.dataplane.llm.learning import LlmLearning
@@ -152,7 +151,7 @@ class Inspection:
                 return AWAIT_MODELS
             if plan.api == OTHER and not plan.boundary:
                 return GO_ON  # it is the engine's to refuse, or to fetch
-            return self._refuse(missing_model(plan, place.name, self._request_id))
+            return self._refuse(prompt_refusals.missing_model(plan, place.name, self._request_id))
         if model != place.name:
             pieces = self._body.pieces()
             data = renamed(self._head, pieces, place, model)
@@ -173,7 +172,7 @@ class Inspection:
             decoded = coded.take()
         prompt = PromptBody(plan.api, self._head, body, decoded)
         if prompt.found.transfer and plan.pool.refuses_transfers:
-            return self._refuse_body(400, TRANSFER % prompt.found.transfer)
+            return self._refuse_body(400, prompt_refusals.TRANSFER % prompt.found.transfer)
         if not prompt.asked and not prompt.found.problem:
             prompt.ask_for_model_if_any(plan.pool.names.default)
         asked = prompt.asked
@@ -188,7 +187,7 @@ class Inspection:
             elif comes_in_lines(plan.api):
                 return GO_ON  # it is Ollama's to refuse, or to fetch
             elif plan.api != OTHER:
-                return self._refuse(missing_model(plan, asked, self._request_id))
+                return self._refuse(prompt_refusals.missing_model(plan, asked, self._request_id))
         if plan.api == OTHER:
             if not model:
                 self._find_keeper(prompt, "")
@@ -259,7 +258,7 @@ class Inspection:
             return GO_ON if self._coded is not None else self._follow_front()
         if roomy:
             return self._refuse_long()
-        return self._refuse(no_memory(plan, self._request_id))
+        return self._refuse(prompt_refusals.no_memory(plan, self._request_id))
 
     def _follow_front(self) -> int:
         """Go by the model that stands at the front of a body that cannot be awaited."""
@@ -343,13 +342,8 @@ class Inspection:
         if prompt.asks_usage:
             endpoint.habits.usage.take(prompt.found.api)
         elif self.plainly and endpoint.habits.usage.refuse(prompt.found.api):
-            pool.note(
-                "engine.usage",
-                f"endpoint {pool.name}/{endpoint.name} refuses requests that ask for usage "
-                "(`stream_options`): its streams are not asked for it; "
-                "`usage: asked` says so from the start",
-                endpoint.name,
-            )
+            told = prompt_refusals.REFUSES_USAGE % (pool.name, endpoint.name)
+            pool.note("engine.usage", told, endpoint.name)
 
     # --- when attempts fail -----------------------------------------------------------------
 

@@ -9,6 +9,12 @@ from penstock.dataplane.route.plan import PoolPlan
 # It would have an engine connect with a host of the client's choice.
 TRANSFER: Final = "`%s` is between engines, and not for clients to set: leave it out"
 
+# To the supervisor's log, of a pool and its endpoint.
+REFUSES_USAGE: Final = (
+    "endpoint %s/%s refuses requests that ask for usage (`stream_options`): its streams are not "
+    "asked for it; `usage: asked` says so from the start"
+)
+
 
 def missing_model(plan: PoolPlan, model: str, request_id: bytes) -> Answer:
     """No endpoint of the pool is known to serve it."""
