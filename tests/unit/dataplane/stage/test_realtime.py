@@ -148,7 +148,7 @@ def test_one_that_nobody_asked_for_counts_as_well_and_is_cancelled_where_it_may_
         assert owner.spent("it") == 200.0
         client.engine.begin("resp_2")  # the conversation alone is more than is left
         told = client.read()
-        assert [each["type"] for each in told] == ["error", "response.created"]
+        assert [each["type"] for each in told] == ["response.created", "error"]
         assert [each["type"] for each in client.engine.read()] == ["response.cancel"]
         done(client.engine, "resp_2", status="cancelled")
         assert stage.in_flight() == 0

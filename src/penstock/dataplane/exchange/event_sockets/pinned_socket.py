@@ -11,20 +11,19 @@ from penstock.core.ticket import ABANDONED, CLIENT_GONE, RESET
 from penstock.core.ticket import DONE as TICKET_DONE
 from penstock.dataplane.board.layout import W_BYTES_FROM_CLIENTS, W_BYTES_TO_CLIENTS
 from penstock.dataplane.context import Context
-from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.clearance import Clearance
 from penstock.dataplane.exchange.dispatch import Dispatch
-from penstock.dataplane.exchange.entry import Entry
-from penstock.dataplane.exchange.event_sockets.asked_plan import asked_plan, posted
-from penstock.dataplane.exchange.event_sockets.asked_response import AskedResponse, ResponseOwner
-from penstock.dataplane.exchange.event_sockets.pinned_response import PinnedOwner, PinnedResponse
+from penstock.dataplane.exchange.event_sockets.asked_plan import asked_plan
+from penstock.dataplane.exchange.event_sockets.pinned_responses import (
+    PinnedRelay,
+    PinnedResponses,
+)
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.relaying import Tunnel, TunnelOwner, why_ended, word_of
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
-from penstock.dataplane.route.access import model_in_query
 from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.dataplane.tunnel.relay import (
     CLIENT_BROKE,
@@ -39,14 +38,8 @@ from penstock.dataplane.tunnel.side import NOWHERE, SideOwner, TunnelSide
 from penstock.wire.http1 import RequestHead, ResponseHead
 from penstock.wire.response_events import (
     CREATE,
-    CREATED,
-    DONE,
-    ERROR,
-    EngineEvent,
-    cancel_event,
     client_event,
     engine_event,
-    error_event,
 )
 from penstock.wire.websocket import GOING_AWAY, MASK_BYTES, close_frame
 from penstock.wire.websocket_messages import (
@@ -64,19 +57,17 @@ _TRY_LATER: Final = 1013  # IANA, WebSocket close codes
 _BAD_GATEWAY: Final = 1014
 
 
-class PinnedSocket(SideOwner, Tunnel, ResponseOwner, PinnedOwner):
+class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
     """Takes both sides over, and closes them when it ends."""
 
     _from_client: int = 0  # bytes
     _from_endpoint: int = 0
     _open: bool = True
-    _heard: int = 0  # tokens of the conversation, as the engine told last
     _leaves: int = 0  # the code of the close that is due once no response runs
     _closing: bool = False  # we said so to both
     _client_closed: bool = False  # it said so
     _endpoint_closed: bool = False
     _kept: int = 0  # bytes of messages that are not whole, which count for the worker's prompts
-    _waits: PinnedResponse | None = None  # for its place; what follows it waits too
 
     def __init__(
         self,
@@ -93,21 +84,22 @@ class PinnedSocket(SideOwner, Tunnel, ResponseOwner, PinnedOwner):
         most = spec.message_bytes if spec is not None else pool_plan.pool.prompt_bytes
         self._owner: TunnelOwner = owner
         self._context: Context = context
-        self._head: RequestHead = head
-        self._plan: Plan = asked_plan(plan, pool_plan)
         self._pool_plan: PoolPlan = pool_plan
         self._clearance: Clearance | None = clearance
-        self._entry: Entry | None = clearance.entry if clearance is not None else None
         self._attempt: Attempt = attempt
         self._endpoint: LiveEndpoint = attempt.endpoint
-        self._model: str = model_in_query(head.target)
-        self._most_asked: int = spec.most if spec is not None else 1
         self._idle_s: float = pool_plan.pool.spec.timeouts.tunnel_idle_s
         self._of_client: MessageReader = MessageReader(True, most)
         self._of_endpoint: MessageReader = MessageReader(False, most)
-        self._behind: list[Message] = []  # one that waits
-        self._asked: list[PinnedResponse] = []  # of which the engine told nothing yet
-        self._running: dict[str, PinnedResponse] = {}  # by their names
+        self._responses: PinnedResponses = PinnedResponses(
+            context,
+            self,
+            head,
+            asked_plan(plan, pool_plan),
+            attempt.endpoint,
+            clearance.entry if clearance is not None else None,
+            spec.most if spec is not None else 1,
+        )
         self._counts_client: bool = False
         self._counts_endpoint: bool = False
         self.client: TunnelSide = NOWHERE
@@ -152,13 +144,13 @@ class PinnedSocket(SideOwner, Tunnel, ResponseOwner, PinnedOwner):
         for message in reader.feed(data):
             if not of_client:
                 self._take_from_endpoint(message)
-            elif self._waits is not None:
-                self._behind.append(message)
+            elif self._responses.waits():
+                self._responses.wait_behind(message)
             else:
                 self._take_from_client(message)
             if not self._open:
                 return
-        if self._waits is not None:
+        if self._responses.waits():
             self.client.hold()
         self._count_kept()
         if reader.code:
@@ -196,21 +188,20 @@ class PinnedSocket(SideOwner, Tunnel, ResponseOwner, PinnedOwner):
         if message.kind == TEXT:
             event = client_event(message.data)
             if event.kind == CREATE:
-                self._ask_for(message.data, event.name)
+                self._responses.ask_for(message.data, event.name)
                 return
-        self._to_endpoint(message_frame(message.kind, message.data, self._mask()))
+        if not self._closing:
+            self._to_endpoint(message_frame(message.kind, message.data, self._mask()))
 
     def _take_from_endpoint(self, message: Message) -> None:
         if message.kind == CLOSE:
             self._endpoint_closed = True
             self._pass_close(message, True)
             return
+        if not self._closing:
+            self._to_client(message_frame(message.kind, message.data))
         if message.kind == TEXT:
-            event = engine_event(message.data)
-            self._note(event, message.data)
-            if not self._open:
-                return
-        self._to_client(message_frame(message.kind, message.data))
+            self._responses.note(engine_event(message.data), message.data)
 
     def _pass_close(self, message: Message, to_client: bool) -> None:
         code = message.code if message.code != NO_CODE else NORMAL
@@ -241,123 +232,37 @@ class PinnedSocket(SideOwner, Tunnel, ResponseOwner, PinnedOwner):
         self._stay_awake()
         if side is self.client:
             self.endpoint.go_on()
-        elif self._waits is None:
+        elif not self._responses.waits():
             self.client.go_on()
 
     def limit_other(self, side: TunnelSide, most: int) -> None:
         other = self.endpoint if side is self.client else self.client
         if most <= 0:
             other.hold()
-        elif other is self.endpoint or self._waits is None:
+        elif other is self.endpoint or not self._responses.waits():
             other.limit_reading(most)
             other.go_on()
 
-    # --- responses ------------------------------------------------------------------------------
+    # --- for its responses ----------------------------------------------------------------------
 
-    def _ask_for(self, event: bytes, name: str) -> None:
-        if len(self._asked) + len(self._running) >= self._most_asked:
-            message = f"a WebSocket may wait for {self._most_asked} responses at once"
-            told = answers.refusal(429, message, kind="overloaded")
-            self.pass_event(error_event(429, told.body, [], "", name))
-            return
-        response = self._response(event)
-        response.asked_by = name
-        self._waits = response
-        response.begin(self._entry)
-
-    def _response(self, event: bytes) -> PinnedResponse:
-        response = PinnedResponse(
-            self._context,
-            self,
-            self,
-            posted(self._head, len(event)),
-            self._plan,
-            self._model,
-            event,
-        )
-        response.stay_at(self._endpoint, self._heard)
-        return response
-
-    def ask(self, response: PinnedResponse) -> None:
-        if response.begun:
-            return
-        self._asked.append(response)
-        self._to_endpoint(message_frame(TEXT, response.event, self._mask()))
-        response.event = b""
-        self._go_on_behind(response)
-
-    def cancel(self, response: PinnedResponse) -> None:
-        if self._open and response.name:
-            message = cancel_event(response.name)
-            self._to_endpoint(message_frame(TEXT, message, self._mask()))
-
-    def _go_on_behind(self, response: PinnedResponse) -> None:
-        """What waited for that one goes on, up to the next that waits."""
-        if self._waits is not response:
-            return
-        self._waits = None
-        while self._behind and self._waits is None and self._open:
-            self._take_from_client(self._behind.pop(0))
-        if self._waits is None and self._open:
-            self.client.go_on()
-
-    def _note(self, event: EngineEvent, message: bytes) -> None:
-        """What the engine says of its responses."""
-        kind = event.kind
-        name = event.response
-        if kind == CREATED:
-            before = self._running.pop(name, None)
-            if before is not None:  # an engine that gives two the same name
-                before.give_up(TICKET_DONE, "done")
-            response = self._asked.pop(0) if self._asked else self._begun(name)
-            response.name = name
-            if not response.ended:
-                self._running[name] = response
-                response.note(event, message)
-        elif kind == ERROR:
-            self._note_refused(event, message)
-        elif name in self._running:
-            response = self._running[name]
-            response.note(event, message)
-            if kind == DONE:
-                self._note_heard(response)
-                if not response.ended:  # it is not known yet whether it might
-                    response.give_up(TICKET_DONE, "done")
-                    self.on_response_over(response)
-
-    def _begun(self, name: str) -> PinnedResponse:
-        """The engine answers without being asked: it heard that a turn has ended."""
-        response = self._response(b"")
-        response.name = name
-        response.begun = True
-        response.begin(self._entry)
-        return response
-
-    def _note_refused(self, event: EngineEvent, message: bytes) -> None:
-        """An error that answers a client's event: no response comes of it."""
-        for response in self._asked:
-            if response.asked_by == event.about:
-                self._asked.remove(response)
-                response.note(event, message)
-                return
-
-    def _note_heard(self, response: PinnedResponse) -> None:
-        reading = response.events.reading()
-        if reading is not None and reading.meter.prompt_tokens >= 0:
-            self._heard = reading.meter.prompt_tokens + max(reading.meter.output_tokens, 0)
-
-    def on_response_over(self, response: AskedResponse) -> None:
-        if isinstance(response, PinnedResponse):
-            if self._running.get(response.name) is response:
-                del self._running[response.name]
-            if response in self._asked:
-                self._asked.remove(response)
-            self._go_on_behind(response)
-        self._leave_if_done()
-
-    def pass_event(self, event: bytes) -> None:
+    def tell_client(self, event: bytes) -> None:
         if self._open and not self._closing and not self._client_closed:
             self._to_client(message_frame(TEXT, event))
+
+    def tell_endpoint(self, event: bytes) -> None:
+        if self._open and not self._closing and not self._endpoint_closed:
+            self._to_endpoint(message_frame(TEXT, event, self._mask()))
+
+    def go_on_with(self, message: Message) -> None:
+        if self._open:
+            self._take_from_client(message)
+
+    def on_free(self) -> None:
+        if self._open:
+            self.client.go_on()
+
+    def on_response_ended(self) -> None:
+        self._leave_if_done()
 
     # --- ends -------------------------------------------------------------------------------
 
@@ -368,7 +273,7 @@ class PinnedSocket(SideOwner, Tunnel, ResponseOwner, PinnedOwner):
             self._leave_if_done()
 
     def _leave_if_done(self) -> None:
-        idle = not self._running and not self._asked and self._waits is None
+        idle = self._responses.is_idle()
         if self._leaves and idle and self._open and not self._closing:
             self._say_close(self._leaves, "")
             self._end_soon()
@@ -442,20 +347,12 @@ class PinnedSocket(SideOwner, Tunnel, ResponseOwner, PinnedOwner):
 
     def _give_up(self, how: int) -> None:
         """Whatever runs, and whatever waits."""
-        left = [*self._asked, *self._running.values()]
-        if self._waits is not None and self._waits not in left:
-            left.append(self._waits)
-        self._waits = None
-        self._asked = []
-        self._running = {}
-        self._behind = []
-        for response in left:
-            if how == ENDPOINT_BROKE:
-                response.give_up(RESET, "cut", why_ended(how))
-            elif how == CUT:
-                response.give_up(ABANDONED, "cut", why_ended(how))
-            else:
-                response.give_up(CLIENT_GONE, "client_gone")
+        if how == ENDPOINT_BROKE:
+            self._responses.give_up(RESET, "cut", why_ended(how))
+        elif how == CUT:
+            self._responses.give_up(ABANDONED, "cut", why_ended(how))
+        else:
+            self._responses.give_up(CLIENT_GONE, "client_gone")
 
     def _stay_awake(self) -> None:
         ending = self._closing or self._client_closed or self._endpoint_closed
