@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from wsproto.connection import ConnectionType
-from wsproto.events import BytesMessage, Ping
+from wsproto.events import BytesMessage, Ping, TextMessage
 
 from penstock.core.snapshot import (
     Admission,
@@ -26,7 +26,12 @@ from tests.harness.world import world
 from tests.unit.dataplane.stage.event_talk import KEY, Caller, Engine, Talker, handshake
 from tests.unit.dataplane.stage.test_limits import KEY as SHOWN
 from tests.unit.dataplane.stage.test_limits import Supervisor, budget, keyed, limit
-from tests.unit.dataplane.stage.test_websocket_responses import READ, counted
+from tests.unit.dataplane.stage.test_websocket_responses import (
+    READ,
+    counted,
+    most_unsent,
+    takes_in_vain,
+)
 
 PATH = "/v1/realtime?model=small"
 
@@ -363,3 +368,16 @@ def test_too_many_at_once_are_an_error() -> None:
         [told] = client.read()
         assert (told["status"], told["error"]["event_id"]) == (429, "b")
         spoken(client.engine)
+
+
+def test_who_reads_no_errors_is_read_no_more() -> None:
+    settings = {"websocket_responses": WebSocketResponses(most=1)}
+    with Stage(pinning(0, **settings)) as stage:
+        client = Speaker(stage)
+        client.ask()
+        asked = client.codec.send(TextMessage('{"type": "response.create", "event_id": "x"}'))
+        flood = asked * 5000
+        assert takes_in_vain(client, flood) < len(flood)
+        assert most_unsent(stage) < 300_000
+        client.end.reset()
+        stage.settle()

@@ -543,3 +543,29 @@ def _risk(engine: Engine, act: str) -> None:
         engine.stage.settle()
     else:
         getattr(engine, act)()
+
+
+def test_who_reads_no_answers_is_read_no_more() -> None:
+    with Stage(reading(0)) as stage:
+        client = Caller(stage)
+        flood = client.codec.send(Ping(b"x" * 100)) * 5000 + client.codec.send(TextMessage("no"))
+        assert takes_in_vain(client, flood) < len(flood)
+        assert most_unsent(stage) < 300_000
+        client.end.reset()
+        stage.settle()
+
+
+def takes_in_vain(talker: Caller, data: bytes) -> int:
+    """How much of that the worker takes while nobody reads what it answers."""
+    left = data
+    while left:
+        before = len(left)
+        left = talker.end.offer(left)
+        talker.stage.settle()
+        if len(left) == before:
+            break
+    return len(data) - len(left)
+
+
+def most_unsent(stage: Stage) -> int:
+    return max(len(getattr(each, "unsent", None) or b"") for each in stage.loop.by_fd.values())

@@ -128,6 +128,8 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
         kept = reader.unfinished
         context.prompt_bytes += kept - self._kept
         self._kept = kept
+        if self._full:
+            self._side.hold()  # who takes no answers is asked for no more questions
         if reader.code:
             self._say_close(reader.code, reader.reason, CLIENT_BROKE)
         elif kept and context.prompt_bytes > context.prompt_room:
@@ -217,34 +219,36 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
         if self._closing or not self._open:
             return
         self._stay_awake()
-        if not self._send(message_frame(TEXT, event)) and not self._full:
-            self._full = True
-            for socket in self._sockets:
-                socket.hold()
+        self._send(message_frame(TEXT, event))
 
-    def _send(self, frame: bytes) -> bool:
+    def _send(self, frame: bytes) -> None:
         self._to_client += len(frame)
         if self._counts:
             self._context.counters.values[W_BYTES_TO_CLIENTS] += len(frame)
-        return self._side.take(frame)
+        if not self._side.take(frame) and not self._full:
+            self._hold()
+
+    def _hold(self) -> None:
+        """The client takes no more for now."""
+        self._full = True
+        for socket in self._sockets:
+            socket.hold()
 
     def drained(self, side: TunnelSide) -> None:
         if not self._open:
             return
         self._stay_awake()
         self._take_on()
-        self._side.go_on()
 
     def limit_other(self, side: TunnelSide, most: int) -> None:
         if most > 0:
             self._take_on()
         else:
-            self._full = True
-            for socket in self._sockets:
-                socket.hold()
+            self._hold()
 
     def _take_on(self) -> None:
         self._full = False
+        self._side.go_on()
         for socket in list(self._sockets):
             socket.take_on()
 

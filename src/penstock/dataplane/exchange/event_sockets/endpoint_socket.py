@@ -61,6 +61,7 @@ class EndpointSocket(SideOwner):
     user: SocketUser | None = None
     answer: int = 0  # hash of the name of the answer that came on it last
     open: bool = True
+    _chokes: bool = False  # it takes none of the answers to its pings
 
     def __init__(
         self,
@@ -123,7 +124,8 @@ class EndpointSocket(SideOwner):
         if self.open and self._held:
             self._held = False
             self._wait(self._idle_s)
-            self._side.go_on()
+            if not self._chokes:
+                self._side.go_on()
 
     def _wait(self, seconds: float) -> None:
         """The next thing must come within so long; 0.0: at any time."""
@@ -159,7 +161,9 @@ class EndpointSocket(SideOwner):
             elif self._keeper is not None:
                 self._keeper.on_unasked(message.data)
         elif kind == PING:
-            self._send(message_frame(PONG, message.data, self._mask()))
+            if not self._send(message_frame(PONG, message.data, self._mask())):
+                self._chokes = True
+                self._side.hold()
         elif kind == CLOSE:
             told = message.data.decode()[:_MAX_SHOWN]
             told = f": {told}" if told else ""
@@ -167,10 +171,10 @@ class EndpointSocket(SideOwner):
         elif kind == BINARY:
             self._end(GARBAGE, "the endpoint sent a binary message", UNSUPPORTED)
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes) -> bool:
         """A client that asks for more than its endpoint takes is bounded by what it may ask for."""
         self.endpoint.tally.bytes_sent += len(data)
-        self._side.take(data)
+        return self._side.take(data)
 
     def _mask(self) -> bytes:
         return self._context.loop.system.rng.randbytes(MASK_BYTES)
@@ -204,7 +208,11 @@ class EndpointSocket(SideOwner):
             user.on_socket_lost(outcome, why)
 
     def drained(self, side: TunnelSide) -> None:
-        """It takes more; nobody was held up by it."""
+        """It takes more; nobody was held up by it but itself."""
+        if self._chokes:
+            self._chokes = False
+            if not self._held:
+                self._side.go_on()
 
     def limit_other(self, side: TunnelSide, most: int) -> None:
         """The other is the client, which is asked for no more than it asks for."""

@@ -63,6 +63,7 @@ class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
     _from_client: int = 0  # bytes
     _from_endpoint: int = 0
     _open: bool = True
+    _full: bool = False  # the client takes no more for now
     _leaves: int = 0  # the code of the close that is due once no response runs
     _closing: bool = False  # we said so to both
     _client_closed: bool = False  # it said so
@@ -150,8 +151,8 @@ class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
                 self._take_from_client(message)
             if not self._open:
                 return
-        if self._responses.waits():
-            self.client.hold()
+        if self._responses.waits() or self._full:
+            self.client.hold()  # who takes no answers is asked for no more questions
         self._count_kept()
         if reader.code:
             self._break_off(of_client, reader.code, reader.reason)
@@ -217,6 +218,7 @@ class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
 
     def _to_client(self, frame: bytes) -> None:
         if not self.client.take(frame):
+            self._full = True
             self.endpoint.hold()
 
     def _to_endpoint(self, frame: bytes) -> None:
@@ -231,9 +233,10 @@ class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
             return
         self._stay_awake()
         if side is self.client:
+            self._full = False
             self.endpoint.go_on()
-        elif not self._responses.waits():
-            self.client.go_on()
+        if not self._full:
+            self.on_free()
 
     def limit_other(self, side: TunnelSide, most: int) -> None:
         other = self.endpoint if side is self.client else self.client
@@ -258,7 +261,7 @@ class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
             self._take_from_client(message)
 
     def on_free(self) -> None:
-        if self._open:
+        if self._open and not self._full and not self._responses.waits():
             self.client.go_on()
 
     def on_response_ended(self) -> None:
