@@ -569,3 +569,32 @@ def takes_in_vain(talker: Caller, data: bytes) -> int:
 
 def most_unsent(stage: Stage) -> int:
     return max(len(getattr(each, "unsent", None) or b"") for each in stage.loop.by_fd.values())
+
+
+def test_a_response_that_follows_by_itself_counts_and_ends_where_it_may_not() -> None:
+    with Stage(counted(keyed(budget("tokens", 1000.0)))) as stage:
+        owner = Supervisor(stage)
+        client = Caller(stage, SHOWN)
+        client.create()
+        engine = Engine(stage)
+        engine.begin("resp_1")
+        client.say(type="response.steer", previous_response_id="resp_1", input="rather this")
+        engine.end_with("resp_1", kind="incomplete", prompt=100, output=50)
+        assert stage.in_flight() == 0
+        engine.begin("resp_2")
+        assert stage.in_flight() == 1
+        engine.end_with("resp_2", prompt=170, output=30)
+        assert client.kinds()[-1] == "response.completed"
+        assert stage.in_flight() == 0
+        assert owner.spent("it") == 350.0
+        engine.begin("resp_3")
+        engine.end_with("resp_3", prompt=210, output=40)
+        assert owner.spent("it") == 600.0
+        client.read()
+        engine.read()
+        engine.begin("resp_4")  # more than is left
+        assert client.read()[-1]["error"]["code"] == "insufficient_quota"
+        engine.read()
+        assert engine.closed == GOING_AWAY
+        assert stage.in_flight() == 0
+        assert client.closed is None

@@ -55,6 +55,7 @@ class AskedResponse(AttemptOwner, ClearanceOwner, Told):
     dispatch: Dispatch | None = None
     clearance: Clearance | None = None
     pinned: LiveEndpoint | None = None  # whose WebSocket it is asked for on, and nowhere else
+    begun: bool = False  # by its engine, unasked
     asked_by: str = ""  # the name of its client's event
     heard: int = -1  # see ``RequestBody.heard``
     sent: bool = False  # to any endpoint
@@ -101,6 +102,7 @@ class AskedResponse(AttemptOwner, ClearanceOwner, Told):
             self.refuse(503, told, maintenance.retry_after_s, "maintenance")
             return
         dispatch = Dispatch(self.context, self, pool, pool_plan.request, self.request_id)
+        dispatch.home = pool_plan.home
         dispatch.priority = pool_plan.priority
         dispatch.pinned = self.pinned
         if pool.request_s > 0.0:
@@ -140,7 +142,10 @@ class AskedResponse(AttemptOwner, ClearanceOwner, Told):
 
     def ask_for_place(self, dispatch: Dispatch) -> None:
         """It may have one."""
-        dispatch.begin()
+        if self.begun:
+            dispatch.pick()  # there is nothing to wait for any more
+        else:
+            dispatch.begin()
 
     def on_waiting(self) -> None:
         """Somebody else is to tell whether it goes on, or it was turned away."""

@@ -12,7 +12,12 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.entry import Entry
-from penstock.dataplane.exchange.event_sockets.asked_plan import asked_plan, posted
+from penstock.dataplane.exchange.event_sockets.asked_plan import (
+    agreement,
+    asked_plan,
+    body_for,
+    posted,
+)
 from penstock.dataplane.exchange.event_sockets.asked_response import AskedResponse, ResponseOwner
 from penstock.dataplane.exchange.event_sockets.endpoint_socket import EndpointSocket, SocketKeeper
 from penstock.dataplane.exchange.event_sockets.routed_response import RoutedResponse, SocketSource
@@ -31,13 +36,18 @@ from penstock.dataplane.tunnel.relay import (
 )
 from penstock.dataplane.tunnel.side import NOWHERE, SideOwner, TunnelSide
 from penstock.wire.api_family import OPENAI
-from penstock.wire.http1 import RequestHead, ResponseHead
-from penstock.wire.presented_key import subprotocol_of
+from penstock.wire.http1 import RequestHead
 from penstock.wire.proxy_protocol import ProxyHeader
-from penstock.wire.response_events import CREATE, ClientEvent, client_event, error_event
+from penstock.wire.response_events import (
+    CREATE,
+    CREATED,
+    ClientEvent,
+    client_event,
+    engine_event,
+    error_event,
+)
 from penstock.wire.upgrade import Upgrade
 from penstock.wire.websocket import GOING_AWAY, close_frame
-from penstock.wire.websocket_handshake import agreed
 from penstock.wire.websocket_messages import (
     CLOSE,
     NO_CODE,
@@ -100,7 +110,7 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
         """Agree to it, and read on from there."""
         upgrade = self._upgrade
         assert upgrade is not None
-        answer = _agreement(upgrade, self._head)
+        answer = agreement(upgrade, self._head)
         rules = self._pool_plan.rules
         client = front.switch(answer, upgrade.protocol, rules, request_id, b"")
         received = front.take_received()
@@ -180,17 +190,13 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
             waiting.append((event, message))
 
     def _start(self, lane: str, message: bytes) -> None:
-        response = RoutedResponse(
-            self._context,
-            self,
-            self,
-            posted(self._head, len(message)),
-            self._plan,
-            lane,
-            message,
-        )
+        response = self._made(lane, message)
         self._running[lane] = response
         response.begin(self._entry)
+
+    def _made(self, lane: str, message: bytes) -> RoutedResponse:
+        head = posted(self._head, len(message))
+        return RoutedResponse(self._context, self, self, head, self._plan, lane, message)
 
     def _say(self, event: ClientEvent, message: bytes) -> bool:
         """Whether an engine is told that about the response that it makes."""
@@ -281,8 +287,20 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
         if socket.endpoint.removed:
             socket.close()
 
-    def on_unasked(self, message: bytes) -> None:
-        self.pass_event(message)
+    def on_unasked(self, socket: EndpointSocket, message: bytes) -> None:
+        event = engine_event(message)
+        if event.kind != CREATED:
+            self.pass_event(message)
+            return
+        # It goes on by itself, with what it was told while it answered (``response.steer``).
+        lane = f"\0{event.response}"
+        response = self._made(lane, body_for(socket.model))
+        response.go_on_from(socket)
+        self._running[lane] = response
+        response.begin(self._entry)
+        if not response.ended:
+            socket.follow(response)
+            response.on_event(message)
 
     def on_closed(self, socket: EndpointSocket) -> None:
         if socket in self._sockets:
@@ -393,10 +411,3 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
     def _stay_awake(self) -> None:
         if self._idle_s > 0.0 and not self._closing:
             self._side.expire_at(self._context.env.now + self._idle_s)
-
-
-def _agreement(upgrade: Upgrade, head: RequestHead) -> ResponseHead:
-    """The 101, or what stands for it over HTTP/2."""
-    answer = ResponseHead(b"", 101, b"Switching Protocols", 1)
-    answer.fields = agreed(upgrade.key, subprotocol_of(head))
-    return answer

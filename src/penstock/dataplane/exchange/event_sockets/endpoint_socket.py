@@ -46,7 +46,7 @@ class SocketUser:
 class SocketKeeper:
     """The client's WebSocket, which it is for."""
 
-    def on_unasked(self, message: bytes) -> None:
+    def on_unasked(self, socket: "EndpointSocket", message: bytes) -> None:
         """The engine says something while no response is under way."""
         raise NotImplementedError
 
@@ -59,7 +59,11 @@ class EndpointSocket(SideOwner):
     """Open until either side closes it; between two responses it waits for the next one."""
 
     user: SocketUser | None = None
-    answer: int = 0  # hash of the name of the answer that came on it last
+    # Of the answer that came on it last: the hash of its name, its model, and the tokens of the
+    # conversation that it ended.
+    answer: int = 0
+    model: str = ""
+    heard: int = 0
     open: bool = True
     _chokes: bool = False  # it takes none of the answers to its pings
 
@@ -96,6 +100,12 @@ class EndpointSocket(SideOwner):
         self._idle_s = settings.stream_idle_s
         self._wait(settings.first_byte_s)
         self.say(message)
+
+    def follow(self, user: SocketUser) -> None:
+        """The engine began one by itself."""
+        self.user = user
+        self._idle_s = self.endpoint.connector.settings.stream_idle_s
+        self._wait(self._idle_s)
 
     def is_about(self, response: str) -> bool:
         """Whether that was answered on it last."""
@@ -159,7 +169,7 @@ class EndpointSocket(SideOwner):
             if self.user is not None:
                 self.user.on_event(message.data)
             elif self._keeper is not None:
-                self._keeper.on_unasked(message.data)
+                self._keeper.on_unasked(self, message.data)
         elif kind == PING:
             if not self._send(message_frame(PONG, message.data, self._mask())):
                 self._chokes = True

@@ -4,13 +4,12 @@ It goes to that endpoint, and is passed on by whoever relays the WebSocket. It i
 other: admitted, reserved, a ticket, a line in the log.
 """
 
-import msgspec
 from mypy_extensions import trait
 
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt
-from penstock.dataplane.exchange.dispatch import Dispatch
+from penstock.dataplane.exchange.event_sockets.asked_plan import body_for
 from penstock.dataplane.exchange.event_sockets.asked_response import AskedResponse, ResponseOwner
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.route.plan import Plan
@@ -34,7 +33,6 @@ class PinnedOwner:
 class PinnedResponse(AskedResponse):
     """Begun by its client's event, or by the engine itself, when it heard that a turn ended."""
 
-    begun: bool = False  # by the engine, unasked
     name: str = ""  # that the engine gives it, once it began
 
     def __init__(
@@ -48,7 +46,7 @@ class PinnedResponse(AskedResponse):
         event: bytes,
     ) -> None:
         """``event``: the client's; b"" where it did not ask. ``head``: see ``AskedResponse``."""
-        super().__init__(context, owner, head, plan, "", _told(model))
+        super().__init__(context, owner, head, plan, "", body_for(model))
         self.event: bytes = event
         self._relay: PinnedOwner | None = relay
 
@@ -56,12 +54,6 @@ class PinnedResponse(AskedResponse):
         """``heard``: tokens of the conversation that the engine has."""
         self.pinned = endpoint
         self.heard = heard
-
-    def ask_for_place(self, dispatch: Dispatch) -> None:
-        if self.begun:
-            dispatch.pick()  # there is nothing to wait for any more
-        else:
-            dispatch.begin()
 
     def on_attempt_made(self, attempt: Attempt) -> None:
         attempt.peer = attempt.endpoint.shown_address().encode()
@@ -90,8 +82,3 @@ class PinnedResponse(AskedResponse):
     def _end(self, ended: str) -> None:
         super()._end(ended)
         self._relay = None
-
-
-def _told(model: str) -> bytes:
-    """A body that asks for as much as is known: which model. The conversation is the engine's."""
-    return msgspec.json.encode({"model": model, "input": "", "stream": True})

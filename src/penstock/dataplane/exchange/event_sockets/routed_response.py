@@ -11,6 +11,7 @@ from penstock.dataplane.board.layout import P_CUT
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange import answers
+from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.event_sockets.asked_response import (
     PATIENCE_S,
@@ -22,7 +23,7 @@ from penstock.dataplane.exchange.failover import Failover, may_be_sent_again
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.http1 import RequestHead, ResponseHead
 from penstock.wire.proxy_protocol import ProxyHeader
-from penstock.wire.response_events import ERROR, engine_event
+from penstock.wire.response_events import ERROR, EngineEvent, engine_event
 from penstock.wire.session_keys import session_hash
 
 
@@ -66,11 +67,23 @@ class RoutedResponse(AskedResponse, SocketUser):
         super().__init__(context, owner, head, plan, lane, message)
         self._source: SocketSource | None = source
 
+    def go_on_from(self, socket: EndpointSocket) -> None:
+        """The engine began it by itself, behind what came on this one (``response.steer``)."""
+        self.begun = True
+        self.pinned = socket.endpoint
+        self.heard = socket.heard
+        self.socket = socket
+
     # --- send -------------------------------------------------------------------------------
 
     def on_attempt_made(self, attempt: Attempt) -> None:
         source = self._source
         dispatch = self.dispatch
+        if self.begun and self.socket is not None:
+            attempt.peer = attempt.endpoint.shown_address().encode()
+            attempt.sent = self.sent = True
+            self.forget()
+            return
         if not attempt.afresh and source is not None and dispatch is not None:
             # The answer that it goes on from may be known on one WebSocket alone.
             socket = source.socket_to(attempt, dispatch.request.continues)
@@ -137,6 +150,7 @@ class RoutedResponse(AskedResponse, SocketUser):
         event = engine_event(message)
         attempt = self.attempt()
         if attempt is None:
+            self._pass_uncounted(event, message)
             return
         if self.status == 0:
             if event.kind == ERROR and self._asks_another(attempt, event.status):
@@ -148,6 +162,17 @@ class RoutedResponse(AskedResponse, SocketUser):
             self.finish(attempt, message)
         elif self.owner is not None:
             self.owner.pass_event(message)
+
+    def _pass_uncounted(self, event: EngineEvent, message: bytes) -> None:
+        """It runs, and it is not known yet whether it may."""
+        owner = self.owner
+        if owner is None:
+            return
+        owner.pass_event(message)
+        if event.is_last:
+            self._leave_socket()
+            self.give_up(DONE, "done")
+            owner.on_response_over(self)
 
     def _asks_another(self, attempt: Attempt, status: int) -> bool:
         """Whether another endpoint is asked, as this one refused."""
@@ -170,9 +195,18 @@ class RoutedResponse(AskedResponse, SocketUser):
         self.socket = None
         if socket is None:
             return
-        socket.answer = session_hash(self.events.name.encode("utf-8", "surrogatepass"))
+        self._note_on(socket)
         if self._source is not None:
             self._source.give_back(socket)
+
+    def _note_on(self, socket: EndpointSocket) -> None:
+        """What the engine knows there from here on."""
+        socket.answer = session_hash(self.events.name.encode("utf-8", "surrogatepass"))
+        reading = self.events.reading()
+        if reading is not None and reading.meter.prompt_tokens >= 0:
+            socket.heard = reading.meter.prompt_tokens + max(reading.meter.output_tokens, 0)
+        if self.dispatch is not None:
+            socket.model = self.dispatch.request.model
 
     # --- failures -----------------------------------------------------------------------------
 
@@ -243,6 +277,11 @@ class RoutedResponse(AskedResponse, SocketUser):
         self.why = f"endpoint {attempt.endpoint.name}: {why}"
         message = "the endpoint failed while it answered"
         self.close(answers.refusal(502, message, request_id=self.request_id), "cut")
+
+    def close(self, told: Answer, ended: str) -> None:
+        if self.begun:
+            self.let_go()  # the engine has no other way to hear that it may not
+        super().close(told, ended)
 
     def let_go(self) -> None:
         socket = self.socket
