@@ -11,28 +11,38 @@ import asyncio
 from collections import OrderedDict
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from aiohttp import WSMsgType, web
 
+from penstock.fleet.engine.api.base import Asked, Writer
 from penstock.fleet.engine.api.responses import ResponsesApi
-from penstock.fleet.engine.generation import Generation
+from penstock.fleet.engine.generation import Generation, Listener, Sink
 from penstock.fleet.engine.intake import RequestRefusedError
 from penstock.fleet.engine.protocol import ChatRequest
 from penstock.fleet.engine.text import ChatMessage
-
-if TYPE_CHECKING:
-    from penstock.fleet.engine.server import EngineServer
 
 _MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 _MOST_KEPT: Final = 64  # answers that one WebSocket knows
 
 
+class Generating(Protocol):
+    """An engine."""
+
+    async def generate(self, asked: Asked, sink: Sink) -> Writer: ...
+
+    def begun(self, prompt: ChatRequest, listener: Listener) -> Generation: ...
+
+    def give_up(self, generation: Generation) -> None: ...
+
+    def next_number(self) -> int: ...
+
+
 class EventSocket:
     """One client's. What is told goes out in its order, whoever tells it."""
 
-    def __init__(self, engine: EngineServer, socket: web.WebSocketResponse) -> None:
+    def __init__(self, engine: Generating, socket: web.WebSocketResponse) -> None:
         self.engine = engine
         self._socket = socket
         self._unsent: asyncio.Queue[str] = asyncio.Queue()
@@ -107,7 +117,7 @@ class _Events:
 class ResponsesSocket(EventSocket):
     """Of ``/v1/responses``: lanes run beside each other, each in its order."""
 
-    def __init__(self, engine: EngineServer, socket: web.WebSocketResponse) -> None:
+    def __init__(self, engine: Generating, socket: web.WebSocketResponse) -> None:
         super().__init__(engine, socket)
         self._api = ResponsesApi()
         self._known: OrderedDict[str, list[ChatMessage]] = OrderedDict()
@@ -145,7 +155,7 @@ class ResponsesSocket(EventSocket):
 class RealtimeSocket(EventSocket):
     """Of ``/v1/realtime``: text alone, and sound that only counts."""
 
-    def __init__(self, engine: EngineServer, socket: web.WebSocketResponse, model: str) -> None:
+    def __init__(self, engine: Generating, socket: web.WebSocketResponse, model: str) -> None:
         super().__init__(engine, socket)
         self._numbers = count(1)
         self._messages: list[ChatMessage] = []
@@ -259,14 +269,14 @@ def _of(generation: Generation) -> _Tokens:
     return listener
 
 
-async def serve_responses(engine: EngineServer, request: web.Request) -> web.StreamResponse:
+async def serve_responses(engine: Generating, request: web.Request) -> web.StreamResponse:
     """Until its client closes it."""
     socket = await _agreed(request)
     await ResponsesSocket(engine, socket).run()
     return socket
 
 
-async def serve_realtime(engine: EngineServer, request: web.Request) -> web.StreamResponse:
+async def serve_realtime(engine: Generating, request: web.Request) -> web.StreamResponse:
     """Likewise; the model stands in the query."""
     model = request.query.get("model", "")
     socket = await _agreed(request)
