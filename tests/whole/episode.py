@@ -38,6 +38,7 @@ _MOST_ROUNDS = 20_000  # until all that is left to do is done
 _TOTAL = 3  # of the phases of histograms
 _MOST_HELD = 140_000  # bytes that one connection may hold for a peer: a read's worth, or two
 _MOST_HELD_OF_STREAMS = 1_200_000
+_STEPS_BEHIND_STOP = 200
 _IDLE_S = 700.0  # longer than anything idle is kept
 
 
@@ -106,6 +107,8 @@ class Episode:
         try:
             for _ in range(steps):
                 self.step()
+            if self.random() < 0.3:
+                self._retire()
             self.end()
         except AssertionError as error:
             raise Failed(self._told(error)) from error
@@ -149,6 +152,8 @@ class Episode:
         for _ in range(8):
             if not parties:
                 self._client_comes()
+            if not parties:
+                return
             at = int(self.random() * len(parties))
             party = parties[at]
             if party.act():
@@ -260,6 +265,15 @@ class Episode:
         names = ["main", "streams"] if listening else []
         self.worker.configure(msgspec.to_builtins(snapshot), names, list(listening))
 
+    def _retire(self) -> None:
+        """The worker stops, and what runs goes on for a while."""
+        self.kernel.note("--- the worker stops")
+        self.book.disturb("a stop")
+        self.asks = False
+        self.worker.stop(20.0, self.rng.choice((0.0, 3.0)))
+        for _ in range(_STEPS_BEHIND_STOP):
+            self.step()
+
     # --- laws -------------------------------------------------------------------------------
 
     def endpoints(self) -> list[LiveEndpoint]:
@@ -274,7 +288,8 @@ class Episode:
         assert not bugs, f"a bug was caught:\n{bugs}"
         endpoints = self.endpoints()
         counted = sum(each.connector.open_connections for each in endpoints) + self.context.clients
-        there = self.kernel.descriptors() - len(self.listening.queue) - len(self.streams.queue)
+        queued = [*self.listening.queue, *self.streams.queue]
+        there = self.kernel.descriptors() - sum(not each.closed for each in queued)
         assert counted == there, f"{there} connections are open, and {counted} are counted"
         for each in self.loop.by_fd.values():
             self._check_pressure(each)
