@@ -25,6 +25,11 @@ class Http1Client(Http1Party):
         self._hearing: Hearing | None = None
         self._pipelines = 1 + self.kernel.below(3)
         self._to_ask = 1 + self.kernel.below(_MOST_REQUESTS)
+        self._later: tuple[Asked, bool] | None = None  # whose body waits for a 100; in chunks?
+        self.version = "1.1"
+        if self.kernel.random() < 0.1:
+            self.version = "1.0"
+            self._to_ask = 1
         self.asks = True
 
     # --- asking -----------------------------------------------------------------------------
@@ -37,6 +42,10 @@ class Http1Client(Http1Party):
             return False
         if self.out and roll < 0.8:
             return self.push(self.some_bytes())
+        if self._later is not None:
+            if roll > 0.9:
+                self._send_body()
+            return roll > 0.9
         if self.asks and len(self.waiting) < self._pipelines:
             self.ask()
             return True
@@ -49,7 +58,18 @@ class Http1Client(Http1Party):
         self.reading = True
         self.asks = False
         moved = self.read(1 << 20)
+        if self._later is not None and not self.over:
+            self._send_body()
         return (not self.over and self.push(1 << 20)) or moved
+
+    def _send_body(self) -> None:
+        """That of a request which waited to be told to go on."""
+        assert self._later is not None
+        asked, chunked = self._later
+        self._later = None
+        self.put_body(asked.number, asked.size, chunked=chunked)
+        self._ends.append((self.queued, asked))
+        self.push(self.some_bytes())
 
     def ask(self) -> None:
         kernel = self.kernel
@@ -57,14 +77,18 @@ class Http1Client(Http1Party):
         size = self.some_size() if method in ("POST", "PUT") else 0
         asked = self.book.ask(method, size)
         self.waiting.append(asked)
-        lines = f"{method} /{asked.number} HTTP/1.1\r\nHost: site.example\r\n"
-        chunked = size > 0 and kernel.random() < 0.5
+        lines = f"{method} /{asked.number} HTTP/{self.version}\r\nHost: site.example\r\n"
+        modern = self.version == "1.1"
+        chunked = modern and size > 0 and kernel.random() < 0.5
+        waits = modern and size > 0 and kernel.random() < 0.1
+        if waits:
+            lines += "Expect: 100-continue\r\n"
         if chunked:
             lines += "Transfer-Encoding: chunked\r\n"
         elif method in ("POST", "PUT"):
             lines += f"Content-Length: {size}\r\n"
         self._to_ask -= 1
-        if method == "GET" and kernel.random() < self._upgrades:
+        if modern and method == "GET" and kernel.random() < self._upgrades:
             lines += "Connection: Upgrade\r\nUpgrade: raw\r\n"
             self.asks = False
         elif self._to_ask == 0:
@@ -73,9 +97,12 @@ class Http1Client(Http1Party):
                 lines += "Connection: close\r\n"
         kernel.note(self, "asks", asked.number, method, size, "chunked" if chunked else "")
         self.put(lines.encode() + b"\r\n")
-        if size:
-            self.put_body(asked.number, size, chunked=chunked)
-        self._ends.append((self.queued, asked))
+        if waits:
+            self._later = (asked, chunked)
+        else:
+            if size:
+                self.put_body(asked.number, size, chunked=chunked)
+            self._ends.append((self.queued, asked))
         if kernel.random() < 0.7:
             self.push(self.some_bytes())
 
@@ -93,6 +120,10 @@ class Http1Client(Http1Party):
         assert version == "HTTP/1.1", start
         if status == "101":
             self._switch(fields)
+            return
+        if status == "100":
+            if self._later is not None:  # it may have sent it without
+                self._send_body()
             return
         if status.startswith("1"):
             assert fields["link"] == HINT, fields
@@ -134,8 +165,11 @@ class Http1Client(Http1Party):
     def on_message_end(self) -> None:
         hearing = self._hearing
         assert hearing is not None
-        self.waiting.pop(0)
+        asked = self.waiting.pop(0)
         self._hearing = None
+        if self._later is not None and self._later[0] is asked:
+            self._later = None  # nobody wants it
+            self.asks = False
         hearing.whole()
 
     def on_end(self, in_order: bool) -> None:
@@ -177,6 +211,7 @@ class Http1Client(Http1Party):
             self.flow.leave(how)
         super().leave(how)
         self.asks = False
+        self._later = None
         for asked in self.waiting:
             asked.over = True
         if self.left:
@@ -244,6 +279,8 @@ class Http1Endpoint(Http1Party):
         assert version == "HTTP/1.1", start
         assert fields["host"] == "site.example", fields
         self._begun = True
+        if "expect" in fields and self.kernel.random() < 0.8:
+            self.put(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._asked_for = fields.get("upgrade", "")
         self.given = Given(self.book, target, method)
         self.kernel.note(self, "gets", target)
