@@ -8,23 +8,20 @@ from random import Random
 import msgspec
 
 from penstock.core.health.health import DOWN, UP
-from penstock.core.measure.histogram import BUCKETS
 from penstock.core.snapshot import Snapshot
-from penstock.dataplane.board.layout import P_HISTOGRAMS, S_DRAINING, S_HEALTH, S_WEIGHT_PPM
+from penstock.dataplane.board.layout import S_DRAINING, S_HEALTH, S_WEIGHT_PPM
 from penstock.dataplane.board.memory import create_board
-from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.client.listener import Listener
 from penstock.dataplane.context import Context
-from penstock.dataplane.endpoint.http1 import Http1Connection
-from penstock.dataplane.io.loop import READABLE, Pollable
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
-from penstock.dataplane.tunnel.socket_side import SocketSide
 from penstock.dataplane.worker.serving import Worker
 from tests.harness.fake.stage import address_of
 from tests.whole.book import Book
-from tests.whole.http1 import Http1Client, Http1Endpoint
+from tests.whole.http1 import Http1Client
+from tests.whole.http1_endpoint import Http1Endpoint
 from tests.whole.http2 import Http2Client, Http2Endpoint
 from tests.whole.kernel import Far, Kernel, Place
+from tests.whole.laws import check_alarms, check_counters, check_held, check_limits
 from tests.whole.party import Party
 from tests.whole.tunnels import TcpClient, TcpEndpoint
 from tests.whole.worlds import ROWS, STREAM_ROWS, Bookkeeper, Setting
@@ -35,9 +32,6 @@ _ALL_ROWS = ROWS + len(STREAM_ROWS)
 _MOST_CLIENTS = 6
 _LOOK_EVERY = 64  # steps
 _MOST_ROUNDS = 20_000  # until all that is left to do is done
-_TOTAL = 3  # of the phases of histograms
-_MOST_HELD = 140_000  # bytes that one connection may hold for a peer: a read's worth, or two
-_MOST_HELD_OF_STREAMS = 1_200_000
 _STEPS_BEHIND_STOP = 200
 _IDLE_S = 700.0  # longer than anything idle is kept
 
@@ -292,29 +286,11 @@ class Episode:
         there = self.kernel.descriptors() - sum(not each.closed for each in queued)
         assert counted == there, f"{there} connections are open, and {counted} are counted"
         for each in self.loop.by_fd.values():
-            self._check_pressure(each)
-            unsent = getattr(each, "unsent", None)
-            held = len(unsent) if unsent is not None else 0
-            most = _MOST_HELD_OF_STREAMS if hasattr(each, "codec") else _MOST_HELD
-            assert held <= most, f"{each!r} holds {held} bytes"
+            check_held(each)
         if self.setting.keeps_book:
             load = sum(each.in_flight for each in endpoints)
             running = len(Bookkeeper.running)
             assert load == running, f"{running} tickets are open, and the load is {load}"
-
-    def _check_pressure(self, each: Pollable) -> None:
-        """Who takes no more keeps the worker from reading the other side."""
-        if isinstance(each, SocketSide):
-            other = each.spliced
-            if each.unsent is not None and other is not None and not each.broken:
-                assert not other.events & READABLE, f"{other!r} is read on for one that is full"
-        elif isinstance(each, ClientConnection) and each.exchange is not None:
-            dispatch = each.exchange.dispatch
-            attempt = dispatch.attempt if dispatch is not None else None
-            stream = attempt.stream if attempt is not None else None
-            if each.unsent is not None and each.exchange.status and not each.broken:
-                read_on = isinstance(stream, Http1Connection) and stream.events & READABLE
-                assert not read_on, f"{stream!r} is read on for a client that takes no more"
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -335,9 +311,9 @@ class Episode:
         self.look()
         load = sum(each.in_flight for each in self.endpoints())
         assert load == 0, f"all is over, and the load is {load}"
-        self._check_alarms()
-        self._check_counters()
-        self._check_limits()
+        check_alarms(self.loop)
+        check_counters(self.worker)
+        check_limits(self.context.limits)
         self.pass_time(_IDLE_S)
         self.look()
         self._check_idle()
@@ -388,30 +364,6 @@ class Episode:
             self.pass_time(2.0)
         told = [(party, [each.number for each in party.waiting]) for party in open_ones]
         raise AssertionError(f"wait for ever: {told}")
-
-    def _check_alarms(self) -> None:
-        left = [alarm for at, _, alarm in self.loop._alarms if alarm.due_at == at]
-        assert not left, f"alarms are set, and nobody waits: {left}"
-
-    def _check_counters(self) -> None:
-        running = self.worker.running
-        assert running is not None
-        self.worker.on_sweep(self.loop.env.now)
-        for pool in running.pools.values():
-            values = pool.counters.values
-            at = P_HISTOGRAMS + _TOTAL * BUCKETS
-            ended = sum(values[at : at + BUCKETS])
-            came = pool.counters.requests
-            assert came == ended, f"{came} requests came, and {ended} ended"
-            if pool.admission is not None:
-                assert pool.admission.waiting() == 0, "one waits in the queue"
-                limit = pool.admission.limit
-                assert limit is None or limit.in_flight == 0, f"{limit.in_flight} are let in"
-
-    def _check_limits(self) -> None:
-        slices = self.context.limits.slices
-        for holding in slices._holdings.values():
-            assert holding.running == 0, f"{holding.running} places of a limit are still taken"
 
     def _check_idle(self) -> None:
         left = [each for each in self.loop.by_fd.values() if not isinstance(each, Listener)]

@@ -270,9 +270,9 @@ class Kernel(FakeSystem):
             raise
         return near
 
-    def accept(self, listening: Any) -> tuple[Any, Sockaddr]:
+    def accept(self, listening: Any) -> tuple[Any, tuple[str, int]] | None:
         if not listening.queue:
-            raise BlockingIOError(errno.EAGAIN, "nobody waits")
+            return None
         if self.no_descriptors:
             raise error_of(errno.EMFILE)
         if self.random() < self.shaky:
