@@ -108,7 +108,7 @@ class Setting:
         if not calm and rng.random() < 0.3:
             settings["breaker"] = Breaker(failures=2, open_s=1.0)
         if rng.random() < 0.2:
-            settings["hedge"] = Hedge(after_s=rng.choice((0.005, 0.05)), budget_share=0.5)
+            settings["hedge"] = Hedge(after_s=rng.choice((0.005, 0.05, 30.0)), budget_share=0.5)
         if rng.random() < 0.3:
             settings["request_buffer"] = rng.choice((100, 10_000))
         return settings
