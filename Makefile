@@ -45,6 +45,7 @@ help:
 	@echo "make test-envoy   Penstock as Envoy's Endpoint Picker; Envoy is from PyPI"
 	@echo "make test-engines   what needs real inference engines: llama.cpp, from PyPI"
 	@echo "make test-engines-vllm   the same with vLLM for the CPU (3.5 GB)"
+	@echo "make test-clients   frameworks, load generators and clients that others wrote (1 GB)"
 	@echo "make test-manifests   deploy/ by Helm's code and Kubernetes' schemas (180 MB)"
 	@echo "make bench   measure beside nginx, HAProxy and Envoy; writes docs/performance.md"
 	@echo "make bench-routing   emulated engines behind each router; writes docs/routing-quality.md"
@@ -172,6 +173,14 @@ pebble:
 	  DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends pebble; } || \
 	  { echo "no ACME server: install pebble by hand"; exit 1; }
 
+# What others wrote, each in an environment of its own below build/clients; by hand, as it is large.
+# CLIENTS="locust langchain" installs these alone; the tests of the others skip.
+.PHONY: test-clients
+test-clients: $(VENV)/compiled $(VENV)/development
+	@$(BIN)/python tests/clients/install.py build/clients $(CLIENTS)
+	@echo "== tests with clients of others, $$($(BIN)/penstock --version)"
+	@$(BIN)/python -m pytest tests/clients --timeout 900 -r s
+
 # Real inference engines. Those are no part of `make test`: they are large to install.
 .PHONY: test-engines
 test-engines: $(VENV)/compiled $(VENV)/engines
@@ -280,7 +289,7 @@ lock:
 audit:
 	@test -e build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && \
 	  build/audit/bin/python -m pip --disable-pip-version-check --quiet install 'pip-audit>=2.10,<3'; }
-	build/audit/bin/pip-audit --disable-pip --require-hashes --progress-spinner off --requirement $(DEVELOPMENT_LOCK)
+	build/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off --requirement $(DEVELOPMENT_LOCK)
 
 # Into build/site, in an environment of its own: nothing else needs it.
 .PHONY: site
@@ -295,7 +304,8 @@ build/docs/installed: pyproject.toml
 	@touch $@
 
 # Of Python alone, and compiled for each interpreter at hand (about two minutes each);
-# WHEEL_ARGUMENTS=--pure-only for the first alone, --twice to see that they can be built again.
+# WHEEL_ARGUMENTS=--pure-only for the first alone, --twice to see that they can be built again,
+# --portable for glibc 2.17 and later of x86-64 and aarch64, by zig.
 .PHONY: wheels
 wheels: $(VENV)/installed
 	@PENSTOCK_PURE=1 $(BIN)/python -m deploy.packages.wheels $(WHEEL_ARGUMENTS)
