@@ -1,6 +1,6 @@
 """A package of Debian: Penstock with all it needs below /usr/lib/penstock, and its units.
 
-    python -m deploy.packages.deb [--pure] [--python /usr/bin/python3] [--out dist]
+    python -m deploy.packages.deb [--pure | --wheel FILE] [--python /usr/bin/python3] [--out dist]
 
 It depends on Debian's Python of one version, whose environment it brings; nothing is fetched when
 it is installed. The same commit gives the same bytes.
@@ -78,17 +78,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     parser.add_argument("--pure", action="store_true", help="interpreted, without a C compiler")
+    parser.add_argument("--wheel", type=Path, help="of that Python, built before")
     parser.add_argument("--python", default="/usr/bin/python3", help="Debian's")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    made = build_package(asked.python, asked.out, pure=asked.pure)
+    made = build_package(asked.python, asked.out, pure=asked.pure, wheel=asked.wheel)
     print(f"{hashlib.sha256(made.read_bytes()).hexdigest()}  {made}")
 
 
-def build_package(python: str, out: Path, *, pure: bool) -> Path:
-    """The package's file."""
+def build_package(python: str, out: Path, *, pure: bool, wheel: Path | None = None) -> Path:
+    """The package's file, of that wheel or of one that is built."""
     _WORK.mkdir(parents=True, exist_ok=True)
-    wheel = build(sys.executable if pure else python, _WORK, pure=pure, twice=False)
+    if wheel is None:
+        wheel = build(sys.executable if pure else python, _WORK, pure=pure, twice=False)
     root = _WORK / "root"
     shutil.rmtree(root, ignore_errors=True)
     _install(python, wheel, root)

@@ -37,7 +37,7 @@ class Target:
             f'#!/bin/sh\nexec {zig} -target {self.machine}-linux-gnu.2.{self.glibc} "$@"\n'
         )
         compiler.chmod(0o755)
-        asked = [python, "-c", "import sys; print('%d%d' % sys.version_info[:2])"]
+        asked = [str(python), "-c", "import sys; print('%d%d' % sys.version_info[:2])"]
         version = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
         return {
             "CC": str(compiler),

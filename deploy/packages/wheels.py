@@ -102,19 +102,12 @@ def _built(python: Path, pure: bool, target: Target | None) -> Path:
         "CFLAGS": f"{os.environ.get('CFLAGS', '')} -ffile-prefix-map={source}=. -g0",
         "LDFLAGS": f"{os.environ.get('LDFLAGS', '')} -Wl,--build-id=none",
     }
-    named: list[str] = []
+    command: list[str | Path] = [python, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    command += ["--disable-pip-version-check", "--no-build-isolation", "--wheel-dir", out]
     if target is not None:
         environ |= target.environ(python, _WORK)
-        named = [f"--config-settings=--build-option=--plat-name={target.tag}"]
-    subprocess.run(
-        [
-            *(python, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--no-build-isolation", "--wheel-dir", out, *named, source),
-        ],
-        check=True,
-        env=environ,
-        stdout=sys.stderr,
-    )
+        command.append(f"--config-settings=--build-option=--plat-name={target.tag}")
+    subprocess.run([*command, source], check=True, env=environ, stdout=sys.stderr)
     [made] = out.glob("*.whl")
     put_in_order(made, source_date())
     return made
