@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -72,6 +74,23 @@ def test_the_package_of_debian_has_the_paths_of_its_units() -> None:
     assert unit.count("/opt/penstock/bin/penstock ") == 2  # what the package puts in the place of
     assert "/etc/penstock/penstock.yaml" in deb._CONTROL
     assert deb._CONTROL.splitlines()[0] == "Package: penstock-lb"
+
+
+def test_systemd_understands_every_line_of_the_units(tmp_path: Path) -> None:
+    systemd = shutil.which("systemd-analyze")
+    if systemd is None:
+        pytest.skip("no systemd here")
+    units = tmp_path / "usr/lib/systemd/system"
+    units.mkdir(parents=True)
+    for unit in (ROOT / "deploy/systemd").iterdir():
+        shutil.copy(unit, units)
+    for program in ("opt/penstock/bin/penstock", "bin/kill"):  # what they start, in that root
+        (tmp_path / program).parent.mkdir(parents=True)
+        (tmp_path / program).write_text("#!/bin/sh\n")
+        (tmp_path / program).chmod(0o755)
+    command = [systemd, "verify", "--man=no", "--recursive-errors=no", f"--root={tmp_path}"]
+    told = subprocess.run([*command, *sorted(units.iterdir())], capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (0, "")
 
 
 def test_every_file_that_is_installed_is_known_by_its_hash() -> None:
