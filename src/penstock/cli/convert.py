@@ -56,10 +56,13 @@ def convert(
             "--without-access-rules"
         )
     text = outcome.text()
-    problems = _problems(
-        text, file.absolute().parent if output is None else output.absolute().parent
-    )
+    directory = file.absolute().parent if output is None else output.absolute().parent
+    if output is not None:
+        _write_files(output, outcome.files, force)
+    problems = _problems(text, directory)
     if output is None:
+        for name in outcome.files:
+            click.echo(f"{name} belongs beside it: with -o it is written too", err=True)
         click.echo(text, nl=False)
     else:
         write_configuration(output, text, replace=force)
@@ -67,6 +70,17 @@ def convert(
     for problem in problems:
         click.echo(f"To correct: {problem}", err=True)
     ctx.exit(1 if problems else 0)
+
+
+def _write_files(output: Path, files: dict[str, str], force: bool) -> None:
+    """What the result reads; nothing where any of it, or the result, is there already."""
+    beside = {output.absolute().parent / name: text for name, text in files.items()}
+    for path in (output, *beside):
+        if path.exists() and not force:
+            raise click.ClickException(f"{path} is there already: --force replaces it")
+    for path, text in beside.items():
+        write_configuration(path, text, replace=force)
+        click.echo(f"{path} is written: users and hashed passwords", err=True)
 
 
 def _kind_of(file: Path) -> str:

@@ -57,3 +57,22 @@ def test_whose_file_it_is_is_asked_where_its_name_does_not_say(tmp_path: Path) -
     file.write_text(WEB)
     assert "--from nginx" in run(str(file)).output
     assert run(str(file), "--from", "haproxy").exit_code == 0
+
+
+def test_users_of_a_userlist_are_written_beside_for_this_user_alone(
+    file: Path, tmp_path: Path
+) -> None:
+    file.write_text(GUARDED + "userlist people\n  user ada insecure-password a-secret\n")
+    made, users = tmp_path / "penstock.yaml", tmp_path / "people.htpasswd"
+    printed = run(str(file))
+    assert "people.htpasswd belongs beside it" in printed.output
+    assert not users.exists()
+    users.write_text("kept")
+    assert "people.htpasswd is there already" in run(str(file), "-o", str(made)).output
+    assert not made.exists()
+    users.unlink()
+    done = run(str(file), "-o", str(made))
+    assert done.exit_code == 0, done.output
+    assert users.stat().st_mode & 0o777 == 0o600
+    assert "a-secret" not in users.read_text() + made.read_text() + done.output
+    assert CliRunner().invoke(penstock_command, ["check", str(made)]).exit_code == 0

@@ -7,7 +7,7 @@ this is the same.
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,6 +60,24 @@ def placed_before(alternatives: Sequence[Alternative], action: Action, rest: Rul
     """``action`` for what meets one of ``alternatives``, and ``rest`` for all else."""
     for alternative in reversed(alternatives):
         rest = _before(alternative, action, rest)
+        if len(rest) > _MOST_RULES:
+            raise InexpressibleError("its conditions would make thousands of routes")
+    return rest
+
+
+def changed_where(
+    alternatives: Sequence[Alternative], change: Callable[[Action], Action], rest: Rules
+) -> Rules:
+    """``rest``, with what happens to what meets one of ``alternatives`` changed. A change that was
+    made already is made once."""
+    for alternative in reversed(alternatives):
+        made: Rules = []
+        for excepted in alternative.without:
+            narrowed = both(alternative.match, excepted)
+            if narrowed is not None:
+                made += within(narrowed, rest)
+        made += within(alternative.match, [(match, change(action)) for match, action in rest])
+        rest = made + rest if alternative.match else made
         if len(rest) > _MOST_RULES:
             raise InexpressibleError("its conditions would make thousands of routes")
     return rest

@@ -41,6 +41,7 @@ class Outcome:
     interpolates: bool = False  # whether ${NAME} in it is meant as ours is
     document: dict[str, Any] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)  # that stand beside it: secrets
 
     @property
     def access(self) -> list[LeftOut]:

@@ -54,8 +54,10 @@ def gathered(
             continue
         to = {route["pool"] for route in having}
         all_to_them = [route for route in routes if route.get("pool") in to]
-        if len(limits) == 1 and len(to) == 1 and len(all_to_them) == len(having):
-            _move(limits[0], having, pools[having[0]["pool"]])
+        alike = all(_has(route, limit) for limit in limits for route in having)
+        if alike and len(to) == 1 and len(all_to_them) == len(having):
+            for limit in limits:
+                _move(limit, having, pools[having[0]["pool"]])
         else:
             spread.append(Spread(key, len(having)))
     return spread

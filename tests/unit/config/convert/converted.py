@@ -21,6 +21,8 @@ class Converted:
 
     def __init__(self, outcome: Outcome, directory: Path) -> None:
         self.outcome = outcome
+        for name, text in outcome.files.items():
+            (directory / name).write_text(text)
         self.configured: Configured = compile_document(
             load_text(outcome.text(), "the result", directory), None
         )

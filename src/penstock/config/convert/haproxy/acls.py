@@ -97,6 +97,26 @@ class Conditions:
             raise InexpressibleError("nothing can meet it")
         return found
 
+    def terms(self, words: Sequence[str]) -> list[list[tuple[bool, Sequence[str]]]]:
+        """Its alternatives as terms, each perhaps negated; an ACL of one line by what that says."""
+        if not words:
+            return [[]]
+        groups = _groups(words[1:])
+        if words[0] == "unless":
+            groups = [[(not negated, name) for negated, name in each] for each in product(*groups)]
+        return [[(negated, self._said(name)) for negated, name in group] for group in groups]
+
+    def of_terms(self, terms: Sequence[tuple[bool, Sequence[str]]]) -> list[Alternative]:
+        """All of them together. Raises InexpressibleError."""
+        found = self._group(terms)
+        if not found:
+            raise InexpressibleError("nothing can meet it")
+        return found
+
+    def _said(self, name: Sequence[str]) -> Sequence[str]:
+        lines = self._acls.get(name[0], []) if len(name) == 1 else []
+        return lines[0] if len(lines) == 1 else name
+
     def _group(self, group: Sequence[tuple[bool, Sequence[str]]]) -> list[Alternative]:
         """All of them together."""
         met: list[Match] = [{}]

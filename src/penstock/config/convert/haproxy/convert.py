@@ -12,9 +12,11 @@ from penstock.config.convert.haproxy.listening import (
     guard_connections,
     mode_of,
 )
+from penstock.config.convert.haproxy.rates import Rates
 from penstock.config.convert.haproxy.reader import Section, read
 from penstock.config.convert.haproxy.routing import Routing
 from penstock.config.convert.haproxy.told import Told, is_access
+from penstock.config.convert.haproxy.users import UserLists
 from penstock.config.convert.outcome import Outcome
 
 # They define what others use; what uses it is told.
@@ -42,6 +44,8 @@ class _Conversion:
         self._sections = sections
         self._directory = directory
         self._told = told
+        self._users = UserLists(told.outcome, sections)
+        self._rates = Rates(told, sections)
         self.listeners: dict[str, Any] = {}
         self.routes: list[dict[str, Any]] = []
         self.pools: dict[str, Any] = {}
@@ -56,7 +60,10 @@ class _Conversion:
             if section.kind in ("frontend", "listen"):
                 self._front(section)
         self._bound_by_process()
+        self._rates.settle(self.routes, self.pools)
         for section in self._sections:
+            if self._rates.used(section):
+                continue
             if section.kind == "backend" and section.name not in self.pools:
                 self._told.leave(section.line, "no frontend that was converted leads there")
                 for line in section.lines:
@@ -76,7 +83,9 @@ class _Conversion:
             self._relayed(section, bound)
             return
         everywhere = [each.as_asked() for each in bound]
-        routing = Routing(self._told, everywhere, self._directory, self._exact)
+        routing = Routing(
+            self._told, everywhere, self._directory, self._exact, self._users, self._rates
+        )
         own: Rules | None = (
             [({}, {"pool": section.name})] if section.of("server", "server-template") else None
         )

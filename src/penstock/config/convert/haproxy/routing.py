@@ -1,5 +1,6 @@
 """`frontend` and `backend`: what happens to requests, as routes."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,14 +9,17 @@ from penstock.config.convert.conditions import (
     InexpressibleError,
     Match,
     Rules,
+    changed_where,
     placed_before,
     reachable,
     within,
 )
 from penstock.config.convert.haproxy.acls import Conditions, Listener
 from penstock.config.convert.haproxy.actions import change, redirect, returned, rewritten
+from penstock.config.convert.haproxy.rates import Rates, held
 from penstock.config.convert.haproxy.reader import Line, Section, split_condition
 from penstock.config.convert.haproxy.told import Told, is_access
+from penstock.config.convert.haproxy.users import UserLists, asked
 from penstock.config.convert.outcome import Kind
 
 _DENY: Final = ("deny", "reject", "tarpit", "silent-drop")
@@ -24,8 +28,18 @@ _DENY: Final = ("deny", "reject", "tarpit", "silent-drop")
 class Routing:
     """The rules of a frontend, and of the backends that it leads to."""
 
-    def __init__(self, told: Told, listeners: list[Listener], directory: Path, exact: bool) -> None:
+    def __init__(
+        self,
+        told: Told,
+        listeners: list[Listener],
+        directory: Path,
+        exact: bool,
+        users: UserLists,
+        rates: Rates,
+    ) -> None:
         self._told = told
+        self._users = users
+        self._rates = rates
         self._listeners = listeners
         self._directory = directory
         self._exact = exact
@@ -87,7 +101,7 @@ class Routing:
         changes: dict[str, Any] = {}
         for line in reversed(lines):
             try:
-                rules = self._request(line, conditions, rules, routing, changes)
+                rules = self._request(section, line, conditions, rules, routing, changes)
             except InexpressibleError as error:
                 self._told.leave(line, str(error))
         if changes:
@@ -99,6 +113,7 @@ class Routing:
 
     def _request(
         self,
+        section: Section,
         line: Line,
         conditions: Conditions,
         rules: Rules,
@@ -109,7 +124,17 @@ class Routing:
         what = words[1]
         if line.keyword == "redirect" or what == "redirect":
             action = redirect(words)
+        elif what.startswith("track-sc"):
+            return rules  # taken by what goes by it
+        elif what == "auth":
+            alternatives, auth = self._users.asking(section, conditions, line)
+            rules = changed_where(alternatives, partial(asked, auth), rules)
+            self._told.take(line)
+            return rules
         elif what in _DENY:
+            limited = self._rates.limit(section, conditions, line)
+            if limited is not None:
+                return changed_where(limited[0], partial(held, limited[1]), rules)
             status = line.after("deny_status") or line.after("status")
             action = {"respond": int(status) if status else 403}
         elif what == "return":
