@@ -35,9 +35,10 @@ def read_apart(
         meanwhile()
         answer = told.read()
     os.waitpid(child, 0)
-    if not answer:
+    try:
+        looked_up, configured = pickle.loads(answer)  # noqa: S301  # of our own child
+    except (EOFError, pickle.UnpicklingError):  # it failed, or was killed
         return None
-    looked_up, configured = pickle.loads(answer)  # noqa: S301  # of our own child
     for directory in looked_up:
         look_up_in(directory)
     found: Configured = configured
