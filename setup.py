@@ -19,6 +19,7 @@ INTERPRETED = (
     "src/penstock/dataplane/worker/__main__.py",
     "src/penstock/wire/engines/",
     "src/penstock/wire/openai_bodies.py",
+    "src/penstock/wire/resume/told.py",
 )
 GROUP = "penstock"
 LIBRARY = f"{GROUP}__mypyc"  # as mypyc names it, and ``penstock._form`` looks for it

@@ -38,6 +38,9 @@ ANTHROPIC: Final = 5
 LLAMACPP: Final = 6  # its own completions, by a prompt or around a gap
 OLLAMA_CHAT: Final = 7  # Ollama's own, which are understood where answers are resumed
 OLLAMA_GENERATE: Final = 8
+TEMPLATE: Final = (
+    9  # llama.cpp's `/apply-template`, which tells the prompt of a chat; never a client's
+)
 MAX_BLOCKS: Final = 512
 _FEW_OBJECTS: Final = 1000
 _MOST_TOKENS: Final = 1 << 30  # as a limit: none is longer, and it is reckoned with in floats

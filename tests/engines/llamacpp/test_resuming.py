@@ -48,6 +48,7 @@ APIS: dict[str, tuple[str, dict[str, Any]]] = {
         {"input": "Tell me of rivers.", "max_output_tokens": TOKENS, "store": False},
     ),
 }
+BY_IDS = ("chat", "chat, usage", "completion")  # with the prompts that the engine makes of chats
 # Of an answer of which nothing is to come but its end the rest is not asked for.
 LAST_TEXT = {"messages": b"event: content_block_delta", "responses": b"event: response.output_text"}
 
@@ -59,13 +60,15 @@ async def proxies(engines: list[LlamaCpp]) -> AsyncIterator[list[CuttingProxy]]:
 
 
 @pytest_asyncio.fixture
-async def resuming(proxies: list[CuttingProxy], tmp_path: Path) -> AsyncIterator[BalancerProcess]:
+async def resuming(
+    proxies: list[CuttingProxy], tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[BalancerProcess]:
     pool: dict[str, Any] = {
         "kind": "llm",
         "endpoints": [each.url for each in proxies],
         "policy": "round-robin",
         "outlier": "off",  # every one of them fails all the time
-        "resume": "on",
+        "resume": request.param,
         "timeouts": {"token": "5s"},
     }
     started = await start_balancer(tmp_path, {"pools": {"main": pool}, "workers": 1})
@@ -127,7 +130,15 @@ def whole_texts_of(events: list[dict[str, Any]]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("api", APIS)
+BY_TEXT = "on"
+EXACT = {"token_ids": True, "exact": True}
+
+
+@pytest.mark.parametrize(
+    ("resuming", "api"),
+    [*((BY_TEXT, api) for api in APIS), *((EXACT, api) for api in BY_IDS)],
+    indirect=["resuming"],
+)
 async def test_wherever_an_answer_is_cut_its_text_is_that_of_one_that_was_not(
     resuming: BalancerProcess, proxies: list[CuttingProxy], api: str
 ) -> None:

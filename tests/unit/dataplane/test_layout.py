@@ -42,7 +42,7 @@ KNOWN = {
     "header": (12, "9202d3d1"),
     "workers": (5, "d46af27a"),
     "endpoint states": (1, "1bbcbbf0"),
-    "engine reports": (2, "457e0158"),
+    "engine reports": (3, "cf058d22"),
     "endpoint load": (2, "0dc8c3fe"),
     "pools": (2, "39f2e430"),
     "models": (1, "02f60732"),

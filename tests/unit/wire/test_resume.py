@@ -6,11 +6,17 @@ from typing import Any
 
 import pytest
 
-from penstock.wire.openai import ANTHROPIC, CHAT, COMPLETION, RESPONSE
+from penstock.wire.openai import ANTHROPIC, CHAT, COMPLETION, LLAMACPP, RESPONSE
 from penstock.wire.resume.answer_text import AnswerText
 from penstock.wire.resume.events import EventSplitter, split_events
 from penstock.wire.resume.request import Resumption
-from penstock.wire.resume.token_ids import TokenIds
+from penstock.wire.resume.token_ids import (
+    FIELDS,
+    NO_WAY,
+    PROBABILITIES,
+    TokenIds,
+    wish_for_ids,
+)
 
 TEXTS = ["one", ' "two"', "\n", " \\ ", "déjà", " 😀", '"', "\\", "x"]
 
@@ -94,7 +100,7 @@ def test_an_open_message_of_the_clients_own_stays_one() -> None:
 @pytest.mark.parametrize(
     ("api", "asked"),
     [
-        (RESPONSE, {"input": "x"}),
+        (LLAMACPP, {"prompt": "x"}),
         (COMPLETION, {"prompt": ["a", "b"]}),
         (COMPLETION, {"prompt": [1, 2]}),
         (COMPLETION, {"prompt": "x", "echo": True}),
@@ -111,7 +117,7 @@ def test_what_text_does_not_continue_is_told(api: int, asked: dict[str, Any]) ->
 
 
 def test_ids_are_kept_and_taken_out() -> None:
-    ids = TokenIds()
+    ids = TokenIds(CHAT)
     told = b'data: {"choices":[{"delta":{"content":"\\"token_ids\\":[1]"},"token_ids":[7, 8]}]'
     plain = b'data: {"choices":[{"delta":{"content":"\\"token_ids\\":[1]"}}]'
     assert ids.take_out(told + b',"prompt_token_ids":[1,2,3]}\n\n', True) == plain + b"}\n\n"
@@ -119,3 +125,41 @@ def test_ids_are_kept_and_taken_out() -> None:
     assert (ids.prompt, ids.answer, ids.events) == ([1, 2, 3], [7, 8, 7, 8], 2)
     assert ids.take_out(b'data: {"token_ids":[9],"x":1}\n\n', False) == b'data: {"x":1}\n\n'
     assert ids.answer == [7, 8, 7, 8]
+
+
+def probable(tokens: list[tuple[int, bytes]], **more: Any) -> bytes:
+    """An event as llama.cpp tells it that was asked for probabilities."""
+    content = [{"id": number, "token": "x", "bytes": list(each)} for number, each in tokens]
+    choice = {"index": 0, **more, "logprobs": {"content": content}}
+    return b"data: " + json.dumps({"choices": [choice], "id": "a"}).encode() + b"\n\n"
+
+
+def test_ids_among_probabilities_are_kept_and_taken_out() -> None:
+    ids = TokenIds(CHAT)
+    ids.way = PROBABILITIES
+    plain = b'data: {"choices": [{"index": 0, "delta": {"content": "}\\"{"}}], "id": "a"}\n\n'
+    told = probable([(7, b"}"), (8, b'"{')], delta={"content": '}"{'})
+    assert ids.take_out(told, True) == plain
+    assert (ids.answer, ids.events, ids.prompt) == ([7, 8], 1, [])
+    # Its first half came with the token before, of which nothing was told.
+    ids.take_out(probable([(9, b"\xa9")], delta={"content": "é"}), True)
+    assert (ids.answer, ids.events) == ([7, 8], 1)
+    ids.api = COMPLETION
+    assert b'"logprobs": null' in ids.take_out(probable([(1, b"x")], text="x"), True)
+    assert ids.answer == [7, 8, 1]
+
+
+@pytest.mark.parametrize("told", [b"{", b'{"logprobs":{"content":[{}]}}', b'{"logprobs":1}'])
+def test_what_tells_no_probabilities_passes(told: bytes) -> None:
+    ids = TokenIds(CHAT)
+    ids.way = PROBABILITIES
+    assert ids.take_out(b"data: " + told + b"\n\n", True) == b"data: " + told + b"\n\n"
+    assert ids.answer == []
+
+
+def test_ids_are_asked_for_as_the_engine_tells_them_and_only_where_the_client_does_not() -> None:
+    assert b"return_token_ids" in wish_for_ids(CHAT, FIELDS, b"{}")
+    assert wish_for_ids(CHAT, FIELDS, b'{"return_token_ids":true}') == b""
+    assert wish_for_ids(COMPLETION, PROBABILITIES, b"{}") == b'"logprobs":1,'
+    assert wish_for_ids(CHAT, PROBABILITIES, b'{"logprobs":true}') == b""
+    assert wish_for_ids(CHAT, NO_WAY, b"{}") == wish_for_ids(RESPONSE, FIELDS, b"{}") == b""

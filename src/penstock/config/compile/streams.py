@@ -27,7 +27,7 @@ def check_streams(pool: Pool, at: Location, findings: Findings) -> None:
         findings.wrong(
             (*at, "resume", "exact"),
             "only token ids are exact: write `token_ids: true` as well, and have engines that tell "
-            "them (vLLM)",
+            "them (vLLM, llama.cpp, SGLang in text completions)",
         )
     if pool.resume is not None and not pool.retry.generations:
         findings.wrong(

@@ -242,8 +242,9 @@ class Resume(Section):
     )
     token_ids: Flag = setting(
         _RESUME.token_ids,
-        "Ask engines for the ids of tokens (vLLM's `return_token_ids`), which clients that did not "
-        "ask do not see, and go on by them where they were told.",
+        "Ask engines for the ids of tokens, each in its own way (vLLM's and SGLang's "
+        "`return_token_ids`, llama.cpp's `logprobs`), which clients that did not ask do not see, "
+        "and go on by them where they were told.",
     )
     answer_bytes: PositiveSize = setting(
         _RESUME.answer_bytes,

@@ -154,6 +154,7 @@ class EngineLoads:
         if watched.capacity:
             reading.kv_capacity = watched.capacity
         reading.most_running = watched.slots
+        reading.ids_way = dialect.ids_way
         reading.slots = watched.slots if target.engine.slots == "pin" else 0
         self._succeeded(watched, reading, before)
 

@@ -10,6 +10,7 @@ from penstock.dataplane.board.layout import (
     R_COLD,
     R_FAILED,
     R_FOREIGN,
+    R_IDS_WAY,
     R_KV_CAPACITY,
     R_KV_PPM,
     R_KV_TOKENS,
@@ -62,6 +63,7 @@ class ReportCells:
         cells[at + R_FOREIGN] = max(there - own, 0)
         cells[at + R_SLOTS] = max(reading.slots, 0)
         cells[at + R_MOST_RUNNING] = max(reading.most_running, 0)
+        cells[at + R_IDS_WAY] = reading.ids_way
         loaded = reading.loaded[:MAX_LOADED]
         for index, name in enumerate(loaded):
             cells[at + R_LOADED_HASHES + index] = loaded_hash(name)

@@ -101,7 +101,7 @@ class Resume(Data, frozen=True):
 
     max_resumes: int = 2  # of one answer
     exact: bool = False  # only where the rest is certain to be what it would have been
-    token_ids: bool = False  # engines are asked for them (vLLM), to go on exactly
+    token_ids: bool = False  # engines are asked for them, to go on exactly
     answer_bytes: int = 1024 * 1024  # of text, that are kept of one
 
 

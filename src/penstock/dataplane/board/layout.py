@@ -110,7 +110,7 @@ S_KEEPS_CLIENTS: Final = S_MAX_IN_FLIGHT + 1  # it drains or has weight 0; clien
 STATE_CELLS: Final = 8
 
 # What an endpoint's engine last said of its load, written by the supervisor; -1: it did not say.
-REPORT_LAYOUT: Final = 2
+REPORT_LAYOUT: Final = 3
 R_AT_US: Final = 0  # when, monotonic clock; 0: never
 R_RUNNING: Final = R_AT_US + 1
 R_WAITING: Final = R_RUNNING + 1
@@ -127,11 +127,10 @@ R_CACHED: Final = R_COLD + 1  # tokens in its prefix cache, by its KV events, + 
 R_LOADED: Final = R_CACHED + 1  # how many of R_LOADED_HASHES are used
 R_SLOTS: Final = R_LOADED + 1  # sequences that it keeps, each in a slot to choose; 0: none
 R_MOST_RUNNING: Final = R_SLOTS + 1  # requests that it serves at a time; 0: not told
-R_LOADED_HASHES: Final = (
-    R_MOST_RUNNING + 1
-)  # of models and adapters in its memory: xxh3 of their names
+R_IDS_WAY: Final = R_MOST_RUNNING + 1  # how it tells token ids: of wire.resume.token_ids
+R_LOADED_HASHES: Final = R_IDS_WAY + 1  # of models and adapters in its memory: xxh3 of their names
 MAX_LOADED: Final = 16
-REPORT_CELLS: Final = 32
+REPORT_CELLS: Final = 40
 
 # What a worker counts of an endpoint: first what is so at present, and is gone with the worker.
 LOAD_LAYOUT: Final = 2

@@ -1,21 +1,29 @@
 """A cut answer with which another endpoint goes on: whether one may, and that it is asked. What is
 kept for that is ``resuming.py``."""
 
+from typing import Final
+
 from penstock.core.pool.pool import ROOM
+from penstock.core.ticket import DONE, GARBAGE
 from penstock.dataplane.board.layout import P_RESUMED
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.resuming import Resuming
+from penstock.dataplane.exchange.steady_owner import SteadyOwner
 from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint, MovableStream
 from penstock.dataplane.pool.served_models import most_tokens
+from penstock.wire.resume.token_ids import NO_WAY
+
+_MOST_TEMPLATE_BYTES: Final = 16 * 1024 * 1024  # as much as a request's body may have
 
 
 class Continuation:
     """Of one answer, from its first token on. Nobody goes on since ``resuming`` is None."""
 
     _rest: bytes = b""  # the request for it, once another may be asked
+    _told: bytes = b""  # of the prompt that an engine makes of a chat
     _answering: LiveEndpoint | None = None  # that knows of it, to have it moved
 
     def __init__(
@@ -43,6 +51,12 @@ class Continuation:
             attempt.endpoint.streams.add(answer)
 
     # --- as it passes -----------------------------------------------------------------------
+
+    def tell_way(self, attempt: Attempt) -> None:
+        """How its engine was asked to tell token ids."""
+        if self.resuming is not None:
+            ids = self._inspection.ids
+            self.resuming.tell_way(ids.way_of(attempt.endpoint) if ids is not None else NO_WAY)
 
     def failure(self) -> str:
         """The error that the engine told in place of the rest; "" as long as there is none."""
@@ -101,11 +115,48 @@ class Continuation:
         self.tell(None)
         dispatch.pool.counters.bump(P_RESUMED)
         resuming.begin_again()
+        if not resuming.keeps_ids():
+            inspection.ids = None
         inspection.go_on_with(self._rest, resuming.rest_api())
-        self._rest = b""
+        self._rest = self._told = b""
         dispatch.request = inspection.request
         dispatch.tries().tried = [attempt.endpoint]
         dispatch.pick_again()
+
+    # --- by the prompt that an engine makes of a chat -------------------------------------------
+
+    def awaits_template(self) -> bool:
+        """Whether the attempt under way is to tell that, and no rest yet."""
+        return self.resuming is not None and self.resuming.asks_template
+
+    def takes_template(
+        self, owner: SteadyOwner, attempt: Attempt, data: bytes, complete: bool
+    ) -> bool:
+        """Whether that is more of what it told. Once that is whole, the rest is asked for by it, of
+        the same endpoint; where it is no prompt, another endpoint is asked for one."""
+        if not self.awaits_template():
+            return False
+        self._told += data
+        if complete or len(self._told) > _MOST_TEMPLATE_BYTES:
+            told = self._told if complete else b""
+            self._told = b""
+            if not self._ask_by(told, attempt):
+                owner.break_off(attempt, GARBAGE, "it does not tell the prompt of a chat")
+        return True
+
+    def _ask_by(self, told: bytes, attempt: Attempt) -> bool:
+        resuming = self.resuming
+        rest = resuming.take_template(told) if resuming is not None else b""
+        if resuming is None or not rest:
+            return False
+        dispatch = self._dispatch
+        inspection = self._inspection
+        attempt.settle(DONE, dispatch.context.env.now)
+        inspection.go_on_with(rest, resuming.rest_api())
+        dispatch.request = inspection.request
+        dispatch.attempt_number += 1
+        dispatch.try_again_at(attempt.endpoint)
+        return True
 
     def end(self) -> None:
         """The exchange ended."""
@@ -127,4 +178,6 @@ def continuation_of(
     resuming = Resuming(settings, dispatch.context, pool.counters, inspection)
     made = Continuation(answer, dispatch, inspection, resuming)
     made.tell(dispatch.attempt)
+    if dispatch.attempt is not None:
+        made.tell_way(dispatch.attempt)
     return made

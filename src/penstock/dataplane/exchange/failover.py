@@ -197,6 +197,8 @@ def may_be_sent_again(
         return False
     if prompt.asks_usage and endpoint.habits.usage.may_refuse(prompt.found.api):
         return True
+    if inspection.ids is not None and endpoint.habits.ids.may_refuse(prompt.found.api):
+        return True
     return is_harmless(plan, inspection) and context.prompt_bytes * 2 <= context.prompt_room
 
 

@@ -15,6 +15,8 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.exchange import answers, prompt_refusals
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.body import RequestBody
+from penstock.dataplane.exchange.id_wishes import IdWishes
+from penstock.dataplane.exchange.prompt_refusals import TRANSFER, missing_model, no_memory
 from penstock.dataplane.exchange.slots import ask_for_slot, give_slot
 from penstock.dataplane.llm.body_skimming import BodySkimming, CodedBody, renamed
 from penstock.dataplane.llm.learning import LlmLearning
@@ -25,7 +27,7 @@ from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.content_coding import accepted_codings, decoder_of
 from penstock.wire.http1 import RequestHead
 from penstock.wire.kept_things import thing_named
-from penstock.wire.openai import CHAT, COMPLETION, OTHER, inspect
+from penstock.wire.openai import OTHER, TEMPLATE, inspect
 from penstock.wire.resume.forms import comes_in_lines
 
 # What comes of reading.
@@ -49,7 +51,7 @@ class Inspection:
     keeps_wish: bool = False  # for usage, or its lack: two attempts are to ask for the same
     named: str = ""  # the model that the request names, as it came
     aliases: dict[str, str] = _NO_ALIASES  # names that only its tenant has for models
-    asks_ids: bool = False  # of tokens, in the client's stead
+    ids: IdWishes | None = None  # of tokens, where they are asked for in the client's stead
     goes_through: int = OTHER  # the API by which what is sent goes on, where it is another
     _adapts: bool = False  # whether the endpoint decides if it asks for usage
     _awaited_models: bool = False  # that nobody is known to serve, once
@@ -291,21 +293,19 @@ class Inspection:
     # --- for the endpoint that was chosen ---------------------------------------------------
 
     def adapt(self, endpoint: LiveEndpoint, ticket: Ticket) -> bool:
-        """Have the request ask for usage and for a slot, or not, as suits where it goes.
-
-        Whether its answer must come without a content coding.
-        """
+        """Have the request ask for usage, token ids and a slot, or not, as suits where it goes.
+        Whether its answer must come without a content coding."""
         prompt = self.prompt
         if prompt is None:
             if endpoint.slots is not None:
                 give_slot(self._plan, endpoint, ticket)
             return self.renames
-        if self._adapts or endpoint.slots is not None or prompt.names_slot:
+        if self._adapts or endpoint.slots is not None or prompt.names_slot or self.ids is not None:
             self._adapt_prompt(prompt, endpoint, ticket)
         return self.renames or prompt.asks_usage or self.learns_habit
 
     def _adapt_prompt(self, prompt: PromptBody, endpoint: LiveEndpoint, ticket: Ticket) -> None:
-        prompt.leave_slot()
+        prompt.leave_ids()
         if self._adapts and not self.keeps_wish:
             now = self._context.env.now
             api = prompt.found.api
@@ -314,6 +314,8 @@ class Inspection:
                 prompt.ask_for_usage()
             else:
                 prompt.ask_plainly()
+        if self.ids is not None:
+            self.ids.ask(prompt, endpoint, self.goes_through or prompt.found.api)
         if endpoint.slots is not None:
             ask_for_slot(prompt, endpoint, ticket)
         if prompt.data:
@@ -323,9 +325,11 @@ class Inspection:
         """Ask without what was asked for in the client's stead, if that may be why it was refused:
         some servers know no ``stream_options``."""
         prompt = self.prompt
-        if prompt is None or not endpoint.habits.usage.may_refuse(prompt.found.api):
+        if prompt is None:
             return False
-        if not prompt.ask_plainly():
+        if self.ids is not None and self.ids.asks(endpoint):
+            return self.ids.ask_again_without(prompt, endpoint)
+        if not endpoint.habits.usage.may_refuse(prompt.found.api) or not prompt.ask_plainly():
             return False
         self._body.replace(prompt.data, len(prompt.data) if prompt.changed else -1)
         self.plainly = True
@@ -339,6 +343,8 @@ class Inspection:
             pool.waits.missed()
         if prompt is None or status != 200:
             return
+        if self.ids is not None:
+            self.ids.note_answer(pool, endpoint, prompt.found.api)
         if prompt.asks_usage:
             endpoint.habits.usage.take(prompt.found.api)
         elif self.plainly and endpoint.habits.usage.refuse(prompt.found.api):
@@ -347,28 +353,19 @@ class Inspection:
 
     # --- when attempts fail -----------------------------------------------------------------
 
-    def ask_for_ids(self) -> None:
-        """Have a streamed answer tell the ids of its tokens, unless the client asks for them."""
-        prompt = self.prompt
-        if prompt is None or prompt.found.api not in (CHAT, COMPLETION) or prompt.found.tools:
-            return
-        if prompt.ask_for_ids():
-            self.asks_ids = True
-            self._body.replace(prompt.data, len(prompt.data))
-            self._body.decoded = prompt.is_coded
-
     def go_on_with(self, json: bytes, api: int) -> None:
         """Send that from here on, which asks for the rest of an answer through ``api``."""
         prompt = self.prompt
         if prompt is None:
             return
-        found = inspect(api, json)
+        found = inspect(prompt.found.api if api == TEMPLATE else api, json)
         self.goes_through = api if api != prompt.found.api else OTHER
         self.keeps_wish = True
         prompt.send(json)
         self._body.replace(prompt.data, len(prompt.data))
         self._body.decoded = prompt.is_coded
-        prompt.drop()
+        if self.ids is None:
+            prompt.drop()
         if not found.problem:
             self.request = self._learning.request_of(self._plan.request, found)
 

@@ -1,6 +1,6 @@
 """What is kept of a streamed answer so that another endpoint can go on with it when it is cut."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -9,12 +9,13 @@ from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import P_KEPT_BYTES, P_NOT_RESUMED, RESUME_REFUSALS
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.inspection import Inspection
-from penstock.wire.openai import ANTHROPIC, COMPLETION, OTHER
+from penstock.wire.openai import ANTHROPIC, COMPLETION, OTHER, TEMPLATE
 from penstock.wire.resume.answer_text import AnswerText
 from penstock.wire.resume.events import EventSplitter
 from penstock.wire.resume.forms import resumption_of, splicer_of, splitter_of, text_of
+from penstock.wire.resume.request import UNBOUNDED, Resumption, prompt_told
 from penstock.wire.resume.splice import Splicer
-from penstock.wire.resume.token_ids import TokenIds
+from penstock.wire.resume.token_ids import NO_WAY, PROBABILITIES, TokenIds
 
 _COUNTED_BYTES: Final = 4096  # of text, that are counted together
 _ERROR: Final = b'"error"'
@@ -44,7 +45,9 @@ class Resuming:
         self._splitter: EventSplitter = splitter_of(api)
         self._splicer: Splicer | None = None
         self._held_back: bytes = b""
-        self._ids: TokenIds | None = TokenIds() if inspection.asks_ids else None
+        self._ids: TokenIds | None = TokenIds(api) if inspection.ids is not None else None
+        self._template: str = ""  # the prompt of the chat, where an engine told it
+        self.asks_template: bool = False  # the next request is for that
         self._rest_api: int = api
         self._counted: int = 0
         self._roomy: bool = True
@@ -58,7 +61,7 @@ class Resuming:
         if complete:
             whole += self._splitter.rest()
         ids = self._ids
-        if ids is not None:
+        if ids is not None and ids.way != NO_WAY:
             whole = ids.take_out(whole, self._roomy)
         if self._splicer is not None:
             whole = self._splicer.change(whole)
@@ -96,11 +99,13 @@ class Resuming:
         text = self.text
         if text.done:
             return b""
-        prompt = self._inspection.prompt
-        wants_usage = prompt is not None and prompt.wants_usage()
-        if text.finished and (text.told_usage or not wants_usage):
+        if text.finished and (text.told_usage or not self._wants_usage()):
             return _MESSAGE_STOP if self._api == ANTHROPIC else _DONE
         return None
+
+    def _wants_usage(self) -> bool:
+        prompt = self._inspection.prompt
+        return prompt is not None and prompt.wants_usage()
 
     # --- when it is cut ---------------------------------------------------------------------
 
@@ -121,12 +126,9 @@ class Resuming:
             return self._refuse("request", resumption.problem)
         if self._settings.exact and resumption.why_not_exact():
             return self._refuse("exact", resumption.why_not_exact())
-        ids = self._ids
-        if ids is not None and ids.events >= text.tokens:  # else some were not told
-            by_ids = resumption.by_ids(ids.prompt, ids.answer, room)
-            if by_ids:
-                self._rest_api = COMPLETION
-                return by_ids
+        by_ids = self._by_ids(resumption, room)
+        if by_ids:
+            return by_ids
         self._rest_api = resumption.rest_api
         if self._settings.exact:
             return self._refuse("exact", "its token ids were not told")
@@ -139,7 +141,42 @@ class Resuming:
         body = resumption.body_for(said, text.tokens)
         if not body:
             return self._refuse("request", resumption.problem)
+        self._ids = None  # what comes from here on is not certain to be cut into the same
         return body
+
+    def keeps_ids(self) -> bool:
+        """Whether engines are to tell them, to go on by them."""
+        return self._ids is not None
+
+    def _by_ids(self, resumption: Resumption, room: int) -> bytes:
+        """The request for the rest by token ids, or for what it needs; b"" where that cannot be."""
+        ids = self._ids
+        if ids is None or ids.events < self.text.tokens:  # some were not told
+            return b""
+        prompt: list[Any] = list(ids.prompt)
+        if not prompt and ids.way == PROBABILITIES:
+            prompt = [self._template or resumption.prompt()]
+            room = UNBOUNDED
+        made = resumption.by_ids(prompt, ids.answer, room)
+        if not made:
+            return b""
+        self._rest_api = COMPLETION
+        self.asks_template = prompt == [""]
+        return self._body if self.asks_template else made
+
+    def take_template(self, answer: bytes) -> bytes:
+        """The request for the rest, now that an engine told the prompt of the chat; b"" where it
+        did not."""
+        self.asks_template = False
+        self._template = prompt_told(answer)
+        if not self._template:
+            return b""
+        return self._by_ids(resumption_of(self._api, self._body), UNBOUNDED)
+
+    def tell_way(self, way: int) -> None:
+        """How the engine that answers from here on was asked to tell ids."""
+        if self._ids is not None:
+            self._ids.way = way
 
     def refuse(self, kind: str, why: str) -> None:
         """Nobody goes on with it; ``kind`` is of ``RESUME_REFUSALS``."""
@@ -156,17 +193,25 @@ class Resuming:
         self.made += 1
         self.text.failure = ""
         self._held_back = b""
+        if self._ids is not None:
+            self._ids.api = self._rest_api
         self._splitter = splitter_of(self._api)
-        self._splicer = splicer_of(self._api, self.text, self.answered(), self._rest_api)
+        self._splicer = splicer_of(
+            self._api,
+            self.text,
+            self.answered(),
+            self._rest_api,
+            self._wants_usage(),
+        )
 
     def rest_api(self) -> int:
-        """Through which API the rest is asked for."""
-        return self._rest_api
+        """Through which API the next request goes."""
+        return TEMPLATE if self.asks_template else self._rest_api
 
     def answered(self) -> int:
         """How many tokens came."""
         ids = self._ids
-        return len(ids.answer) if ids is not None and ids.answer else self.text.tokens
+        return max(len(ids.answer), self.text.tokens) if ids is not None else self.text.tokens
 
     # --- memory -----------------------------------------------------------------------------
 

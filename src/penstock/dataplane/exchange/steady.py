@@ -20,6 +20,7 @@ from penstock.dataplane.exchange.failover import streams_harmlessly
 from penstock.dataplane.exchange.first_token import FirstToken
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.held_answer import HeldAnswer
+from penstock.dataplane.exchange.id_wishes import wishes_of
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.steady_owner import SteadyOwner
 from penstock.dataplane.exchange.token_alarm import TokenAlarm, TokenAwaiter
@@ -68,7 +69,7 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         # It is a streamed answer of a language model.
         self._generates: bool = streams_harmlessly(plan, inspection)
         if self._generates and inspection is not None and dispatch.pool.asks_ids:
-            inspection.ask_for_ids()
+            inspection.ids = wishes_of(inspection.prompt)
         self._held: dict[Attempt, HeldAnswer] = {}
         rules = dispatch.pool.hedge
         self._two: TwoAtOnce | None = None
@@ -99,6 +100,9 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
 
     def keeps(self, attempt: Attempt, head: ResponseHead) -> bool:
         """Whether an answer with that head is held until its first token."""
+        going_on = self._continuation
+        if going_on is not None and going_on.awaits_template():
+            return head.status < _ERRORS
         inspection = self._inspection
         prompt = inspection.prompt if inspection is not None else None
         if prompt is not None and prompt.tells_lines():
@@ -123,6 +127,8 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         owner = self._owner
         if held is None or owner is None:
             return
+        if self._is_template(attempt, body, complete):
+            return
         handling = held.handling
         if not owner.passes_on(handling, attempt, body, complete):
             return
@@ -131,7 +137,7 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
     def on_body(self, attempt: Attempt, data: bytes, complete: bool) -> None:
         """More of it."""
         held = self._held.get(attempt)
-        if held is None:
+        if held is None or self._is_template(attempt, data, complete):
             return
         broken = ""
         stages = held.handling.stages
@@ -194,6 +200,7 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
             if reading is not None and continuation.resuming is not None:
                 reading.go_on_from(continuation.resuming.answered(), self._first_event_at)
             continuation.tell(attempt)
+            continuation.tell_way(attempt)
         owner.take_over(held.handling)
         data = held.take()
         owner.pass_body(attempt, data, held.complete)
@@ -282,11 +289,9 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         resuming = continuation.resuming if continuation is not None else None
         owner = self._owner
         attempt = self._dispatch.attempt
-        if continuation is None or resuming is None or owner is None:
+        if continuation is None or resuming is None or owner is None or attempt is None:
             return
-        if attempt is None or self._goes_on:
-            return
-        if attempt.is_settled() or resuming.text.finished:
+        if self._goes_on or attempt.is_settled() or resuming.text.finished:
             return
         resuming.counts = False  # it is asked again if nobody goes on now
         if continuation.is_possible(attempt):
@@ -318,6 +323,13 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         alarm.await_token(now + max(self._first.within_s - alarm.token_s, 0.0))
         continuation.begin(resuming, attempt, outcome)
         return True
+
+    def _is_template(self, attempt: Attempt, data: bytes, complete: bool) -> bool:
+        """Whether that is of the prompt that an engine makes of a chat."""
+        going_on, owner = self._continuation, self._owner
+        if going_on is None or owner is None:
+            return False
+        return going_on.takes_template(owner, attempt, data, complete)
 
     def _framed(self, data: bytes, complete: bool) -> bytes:
         if not self._in_chunks:
@@ -356,19 +368,15 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         first = self._first
         if 0.0 < first.due_at <= now and not self.spoke:
             first.due_at = 0.0
-            if not self._is_one_of_two():
-                self._give_up_late(owner, attempt)
-            else:  # two are at it: looked at again when one is left
+            failover = owner.failover()
+            if self._is_one_of_two():  # looked at again when one is left
                 first.due_at = now + _SOON_S
+            elif first.is_given_up(attempt, failover):
+                self._held = {}
+                count_vain(self._dispatch, attempt)
+                failover.replace_late(attempt, first.outcome)
         if not self.spoke and self._owner is not None:
             self._set_alarm()
-
-    def _give_up_late(self, owner: SteadyOwner, attempt: Attempt) -> None:
-        failover = owner.failover()
-        if self._first.is_given_up(attempt, failover):
-            self._held = {}
-            count_vain(self._dispatch, attempt)
-            failover.replace_late(attempt, self._first.outcome)
 
     def resumed(self) -> int:
         """How often another endpoint went on with it."""

@@ -11,11 +11,10 @@ from penstock.wire.lone_surrogates import Hidden, hide
 from penstock.wire.model_name import with_model
 from penstock.wire.openai import CHAT, COMPLETION, LLAMACPP, OTHER, Inspection, inspect
 from penstock.wire.resume.forms import comes_in_lines
-from penstock.wire.resume.token_ids import WISH
+from penstock.wire.resume.token_ids import wish_for_ids
 from penstock.wire.usage import Wish, wish_for_usage
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_IDS_KEY: Final = b'"return_token_ids"'
 _FORM: Final = b"application/x-www-form-urlencoded"
 
 
@@ -34,6 +33,8 @@ class PromptBody:
         self.asks_usage: bool = False  # in the client's stead
         self._wish: Wish | None = None  # for usage, while it asks
         self._plain: bool = True  # whether it was the client's before it asked
+        self._ids: Wish | None = None  # for ids of tokens, while it asks
+        self._plain_without_ids: bool = True
         self._slot: Wish | None = None  # of the engine, while it names one
         self._plain_without_slot: bool = True
         self._head: RequestHead = head
@@ -132,8 +133,8 @@ class PromptBody:
         return b"include_usage" in self.found.stream_options
 
     def sent(self) -> bytes:
-        """The JSON that is sent, without a slot; b"" where another may not be."""
-        self.leave_slot()
+        """The JSON that is sent, without a slot or a wish for ids; b"" where another may not be."""
+        self.leave_ids()
         return self.json if self.may_be_edited() else b""
 
     def ask_for_usage(self) -> None:
@@ -149,7 +150,7 @@ class PromptBody:
 
     def ask_plainly(self) -> bool:
         """Ask as the client did; False when it does, or when the text is not kept."""
-        self.leave_slot()
+        self.leave_ids()
         wish = self._wish
         if wish is None or not self._json:
             return False
@@ -184,17 +185,34 @@ class PromptBody:
         """Whether it asks for one in the client's stead."""
         return self._slot is not None
 
-    def ask_for_ids(self) -> bool:
-        """Ask the engine for the ids of tokens, from here on; False where the client does, or it
-        cannot be written."""
-        if not self._json or _IDS_KEY in self._json or not self.may_be_edited():
+    def ask_for_ids(self, api: int, way: int) -> bool:
+        """Ask the engine for the ids of tokens of an answer of that API, until ``leave_ids``; False
+        where that cannot be. Written before a slot and after the wish for usage."""
+        if not self._json or not self.may_be_edited():
             return False
-        at = self._json.find(b"{") + 1
-        return self._change(b"".join((self._json[:at], WISH, memoryview(self._json)[at:])))
+        wish = wish_for_ids(api, way, self._json)
+        if not wish:
+            return False
+        ids = Wish(self._json.find(b"{") + 1, b"", wish)
+        plain = not self.changed
+        if not self._change(ids.written_into(self._json)):
+            return False
+        self._ids = ids
+        self._plain_without_ids = plain
+        return True
+
+    def leave_ids(self) -> None:
+        """Ask for no ids any more."""
+        self.leave_slot()
+        wish = self._ids
+        self._ids = None
+        if wish is not None and self._json:
+            self._change(wish.taken_out_of(self._json))
+            self.changed = not self._plain_without_ids
 
     def send(self, json: bytes) -> None:
         """Send that instead, whatever it asks for."""
-        self._wish = self._slot = None
+        self._wish = self._slot = self._ids = None
         self._change(json)
 
     def drop(self) -> None:

@@ -25,6 +25,7 @@ from penstock.dataplane.board.layout import (
     R_CACHED,
     R_COLD,
     R_FOREIGN,
+    R_IDS_WAY,
     R_KV_CAPACITY,
     R_KV_PPM,
     R_KV_TOKENS,
@@ -259,6 +260,7 @@ class LiveEndpoint(CountedEndpoint):
             self.slots = None
         self._count_slots(cells[at + R_SLOTS])
         self.reported.waiting = waiting
+        self.habits.ids.way = cells[at + R_IDS_WAY]
         self.habits.never_hit = cells[at + R_PREFIX_HITS] == 0
         return LoadReport(
             made / 1e6,

@@ -31,7 +31,7 @@ from penstock.wire.kept_things import makes_things
 from penstock.wire.kv_transfers import may_have_transfers
 from penstock.wire.model_changes import changes_models
 from penstock.wire.model_name import boundary_of
-from penstock.wire.openai import OLLAMA_CHAT, OTHER, RESPONSE, api_of, ollama_api_of
+from penstock.wire.openai import OLLAMA_CHAT, OTHER, RESPONSE, TEMPLATE, api_of, ollama_api_of
 from penstock.wire.session_keys import session_hash
 from penstock.wire.target_path import decoded_path
 from penstock.wire.traceparent import TraceParent
@@ -44,6 +44,8 @@ from penstock.wire.websocket_handshake import (
 
 _CHATS: Final = b"/chat/completions"
 _COMPLETIONS: Final = b"/completions"
+_VERSION: Final = b"/v1"
+_TEMPLATES: Final = b"/apply-template"
 _GENERATIONS: Final = b"/api/generate"
 _OLLAMA_CHATS: Final = b"/api/chat"
 _SECONDS: Final = re.compile(rb"[0-9]{1,5}(?:\.[0-9]{1,6})?")
@@ -197,13 +199,17 @@ class PoolPlan:
 
     def forwarded_through(self, endpoint: LiveEndpoint, api: int) -> ForwardedHead:
         """The head for an endpoint that is to go on with an answer by another API: with a chat as a
-        text completion, or with a generation of Ollama's as a chat."""
+        text completion, or with a generation of Ollama's as a chat; or to tell a chat's prompt."""
         named = self._named
         by_endpoint = named == _ENDPOINTS or (named == _AUTO and endpoint.has_virtual_hosts)
         host = endpoint.host_header if by_endpoint else self._host()
-        chats = api == OLLAMA_CHAT
-        own, other = (_GENERATIONS, _OLLAMA_CHATS) if chats else (_CHATS, _COMPLETIONS)
-        target = self._target.replace(own, other, 1)
+        target = self._target
+        if api == OLLAMA_CHAT:
+            target = target.replace(_GENERATIONS, _OLLAMA_CHATS, 1)
+        elif api == TEMPLATE:
+            target = target.replace(_VERSION + _CHATS, _CHATS, 1).replace(_CHATS, _TEMPLATES, 1)
+        else:
+            target = target.replace(_CHATS, _COMPLETIONS, 1)
         return self._build(endpoint, host, True, target)
 
     def route_each(self) -> None:

@@ -18,6 +18,11 @@ TOKEN_ID = 7_777_000_777
 TOKEN_ID_BYTES = str(TOKEN_ID).encode()
 
 
+# Where the bytes of a token go, one number each.
+TOKEN_NUMBERS = 777_000_777_000_777
+TOKEN_NUMBERS_BYTES = str(TOKEN_NUMBERS).encode()
+
+
 class Frame(NamedTuple):
     """What stands around the text of each token, and after that of the last."""
 
@@ -30,3 +35,12 @@ def split_at_token(event: bytes) -> tuple[bytes, bytes]:
     """An event with the mark in the place of its text, in two halves."""
     before, _, after = event.partition(_MARK_BYTES)
     return before, after
+
+
+def with_token(after: bytes, token: bytes) -> bytes:
+    """What follows a token, with its id and bytes in as many characters as the marks have."""
+    after = after.replace(TOKEN_ID_BYTES, b"%10d" % int.from_bytes(token, "little"), 1)
+    if TOKEN_NUMBERS_BYTES in after:
+        numbers = b",".join(b"%3d" % byte for byte in token)
+        after = after.replace(TOKEN_NUMBERS_BYTES, numbers, 1)
+    return after

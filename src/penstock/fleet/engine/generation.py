@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from penstock.fleet.engine.frame import NUMBER_BYTES, TOKEN_ID_BYTES, Frame
+from penstock.fleet.engine.frame import NUMBER_BYTES, TOKEN_ID_BYTES, Frame, with_token
 from penstock.fleet.engine.text import TOKEN_BYTES
 from penstock.sim.sequence import Sequence
 
@@ -93,16 +93,14 @@ class StreamedAnswer:
         self._done = asyncio.get_running_loop().create_future()
 
     def token(self, text: bytes, last: bool) -> None:
+        before, after = self._before, self._after
         if last:
-            event = self._before_last + text + self._after_last
-        else:
-            event = self._before + text + self._after
+            before, after = self._before_last, self._after_last
+        event = before + text + (with_token(after, text) if self._tells_ids else after)
         if self._number >= 0:
             # As many bytes as the mark has, so that the chunk's size holds.
             event = event.replace(NUMBER_BYTES, b"%9d" % self._number, 1)
             self._number += 1
-        if self._tells_ids:
-            event = event.replace(TOKEN_ID_BYTES, b"%10d" % int.from_bytes(text, "little"), 1)
         self._tokens += 1
         if self._transport is None:
             self._early += event

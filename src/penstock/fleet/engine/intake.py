@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import xxhash
 
 from penstock.fleet.engine.generation import Generation
@@ -93,4 +95,11 @@ def prompt_of(body: ChatRequest | CompletionRequest) -> bytes:
         return prompt.encode()
     if isinstance(prompt, list) and all(isinstance(token, int) for token in prompt):
         return render_tokens(prompt)
+    if _is_text_with_ids(prompt):
+        return padded(prompt[0].encode()) + render_tokens(prompt[1:])
     raise RequestRefusedError("an emulated engine takes one prompt at a time")
+
+
+def _is_text_with_ids(prompt: str | list[Any]) -> bool:
+    """Whether it is a text with token ids behind it, as llama.cpp takes it."""
+    return isinstance(prompt[0], str) and all(isinstance(token, int) for token in prompt[1:])

@@ -24,6 +24,7 @@ class _Request(msgspec.Struct, kw_only=True):
     ignore_eos: bool = False
     cache_salt: str = ""
     return_token_ids: bool | None = None  # vLLM's
+    logprobs: bool | int | None = None  # of which llama.cpp's emulation alone tells any
     kv_transfer_params: dict[str, Any] | None = None
     bootstrap_host: str = ""
     bootstrap_port: int = 0

@@ -23,7 +23,8 @@ from penstock.fleet.engine.api.base import (
     Writer,
     decoded,
 )
-from penstock.fleet.engine.api.openai import ChatApi, CompletionApi, refusal_body
+from penstock.fleet.engine.api.completions import ChatApi, CompletionApi
+from penstock.fleet.engine.api.openai import refusal_body
 from penstock.fleet.engine.api.responses import ResponsesApi
 from penstock.fleet.engine.dialect import dialect_named
 from penstock.fleet.engine.dialect.base import EmulatedDialect
@@ -71,10 +72,14 @@ class EngineServer(EmulatedServer):
         self.transfers = KvTransfers(spec)
 
     def routes(self) -> list[web.RouteDef]:
-        ids = self.dialect.tells_token_ids
+        dialect = self.dialect
+        chats, completions = (
+            ChatApi(dialect.ids_in_chats),
+            CompletionApi(dialect.ids_in_completions),
+        )
         return [
-            web.post("/v1/chat/completions", self.generating(ChatApi(ids))),
-            web.post("/v1/completions", self.generating(CompletionApi(ids))),
+            web.post("/v1/chat/completions", self.generating(chats)),
+            web.post("/v1/completions", self.generating(completions)),
             web.post("/v1/responses", self.generating(ResponsesApi())),
             web.get("/v1/responses", partial(serve_responses, self)),
             web.get("/v1/realtime", partial(serve_realtime, self)),

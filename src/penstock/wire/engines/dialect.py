@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from penstock.wire.engines.reading import Reading, UnreadableError
+from penstock.wire.resume.token_ids import FIELDS
 
 USUAL_PATH: Final = "/metrics"
 Read = Callable[[bytes], Reading]
@@ -56,6 +57,7 @@ class EngineDialect:
     # What to read, in this order, where its metrics are turned off or do not report requests.
     stand_ins: tuple["EngineDialect", ...] = ()
     is_stand_in: bool = False
+    ids_way: int = FIELDS  # how its answers tell token ids
 
 
 def decoded(body: bytes, kind: type[_T]) -> _T:

@@ -7,6 +7,7 @@ import msgspec
 from penstock.wire.engines.dialect import YES, EngineDialect, Reports, decoded
 from penstock.wire.engines.exposition import Samples, lines, wanted
 from penstock.wire.engines.reading import UNKNOWN, Reading, whole
+from penstock.wire.resume.token_ids import PROBABILITIES
 
 _WANTED: Final = wanted(
     [
@@ -87,6 +88,7 @@ SLOTS: Final = EngineDialect(
     more="/slots",
     more_capacity=_slots_capacity,
     is_stand_in=True,
+    ids_way=PROBABILITIES,
 )
 DIALECT: Final = EngineDialect(
     "llamacpp",
@@ -98,6 +100,7 @@ DIALECT: Final = EngineDialect(
     capacity=_props,
     slots=_total_slots,
     more="/slots",
+    ids_way=PROBABILITIES,
     more_capacity=_slots_capacity,
     stand_ins=(SLOTS,),
 )

@@ -6,6 +6,7 @@ import msgspec
 
 from penstock.wire.engines.dialect import EngineDialect, Reports, decoded
 from penstock.wire.engines.reading import Reading
+from penstock.wire.resume.token_ids import NO_WAY
 
 
 class _Model(msgspec.Struct):
@@ -20,4 +21,6 @@ def _read(body: bytes) -> Reading:
     return Reading(loaded=[model.name for model in decoded(body, _Resident).models])
 
 
-DIALECT: Final = EngineDialect("ollama", "Ollama", _read, Reports(loaded="models"), path="/api/ps")
+DIALECT: Final = EngineDialect(
+    "ollama", "Ollama", _read, Reports(loaded="models"), path="/api/ps", ids_way=NO_WAY
+)

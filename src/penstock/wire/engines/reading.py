@@ -20,7 +20,7 @@ class Reading:
     tokens; ``prefix_queries`` and ``prefix_hits`` are running totals of prompt tokens.
     ``slots`` hold a sequence each, and requests may choose among them; ``most_running`` requests
     are served at a time, and those beyond wait for an answer to end.
-    ``loaded`` names models and adapters in its memory.
+    ``loaded`` names models and adapters in its memory. ``ids_way``: of ``wire.resume.token_ids``.
     """
 
     running: float = UNKNOWN
@@ -32,6 +32,7 @@ class Reading:
     loaded: list[str] = field(default_factory=list)
     slots: int = UNKNOWN
     most_running: int = UNKNOWN
+    ids_way: int = 0
 
     def __post_init__(self) -> None:
         """Engines tell NaN before their first request, and nonsense at times."""

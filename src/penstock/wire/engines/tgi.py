@@ -7,6 +7,7 @@ import msgspec
 from penstock.wire.engines.dialect import YES, EngineDialect, Reports, decoded
 from penstock.wire.engines.exposition import Samples, lines, wanted
 from penstock.wire.engines.reading import Reading
+from penstock.wire.resume.token_ids import NO_WAY
 
 _WANTED: Final = wanted(["tgi_queue_size", "tgi_batch_current_size"])
 
@@ -34,4 +35,5 @@ DIALECT: Final = EngineDialect(
     marks=("tgi_",),
     info_paths=("/info",),
     capacity=_capacity,
+    ids_way=NO_WAY,
 )

@@ -33,10 +33,12 @@ def resumption_of(api: int, body: bytes) -> Resumption:
     return OllamaResumption(api, body) if comes_in_lines(api) else Resumption(api, body)
 
 
-def splicer_of(api: int, begun: AnswerText, answered: int, rest_api: int) -> Splicer:
+def splicer_of(
+    api: int, begun: AnswerText, answered: int, rest_api: int, wants_usage: bool
+) -> Splicer:
     """What makes the rest one stream with what was begun."""
     if isinstance(begun, ResponseText):
         return ResponseSplicer(begun, answered)
     if isinstance(begun, OllamaText):
         return OllamaSplicer(api, begun, answered, rest_api)
-    return Splicer(api, begun, answered, rest_api)
+    return Splicer(api, begun, answered, rest_api, wants_usage)

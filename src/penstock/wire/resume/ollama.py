@@ -230,7 +230,7 @@ class OllamaResumption(Resumption):
             messages.append({"role": "assistant", "content": text})
         asked["messages"] = messages
 
-    def by_ids(self, prompt: list[int], answer: list[int], room: int) -> bytes:
+    def by_ids(self, prompt: list[Any], answer: list[int], room: int) -> bytes:
         """No engine tells them in these answers."""
         return b""
 

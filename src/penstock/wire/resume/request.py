@@ -47,6 +47,7 @@ _OF_CHATS: Final = frozenset(
         "metadata",
     )
 )
+UNBOUNDED: Final = -1  # completions end when the model says so, as llama.cpp's do
 GRAMMAR: Final = "a grammar or schema is followed, whose state would be lost"
 _FORMATS: Final = ("json_object", "json_schema", "structural_tag", "grammar")
 
@@ -177,9 +178,14 @@ class Resumption:
             return "another engine does not go on with the chances of a `seed`"
         return ""
 
-    def by_ids(self, prompt: list[int], answer: list[int], room: int) -> bytes:
+    def prompt(self) -> str:
+        """The text of a text completion's prompt; "" of chats, whose engine makes it."""
+        return str(self._asked.get("prompt", "")) if self._api == COMPLETION else ""
+
+    def by_ids(self, prompt: list[Any], answer: list[int], room: int) -> bytes:
         """The request for a text completion that follows these token ids; b"" where it cannot be
-        made. ``room``: for prompt and answer, where the model has a bound that is known; else 0.
+        made. ``prompt``: ids, or its text, which llama.cpp takes before ids. ``room``: for prompt
+        and answer, where the model has a bound that is known; else 0.
 
         Completions end after 16 tokens unless told otherwise; chats as late as there is room.
         """
@@ -190,7 +196,7 @@ class Resumption:
             return b""
         asked = {name: value for name, value in self._asked.items() if name not in _OF_CHATS}
         limit = self._asked.get("max_completion_tokens") or self._asked.get("max_tokens")
-        if self._api == CHAT and limit is None:
+        if self._api == CHAT and limit is None and room != UNBOUNDED:
             if room <= len(prompt):
                 return b""
             limit = room - len(prompt)
@@ -226,3 +232,13 @@ class Resumption:
     def _stops(self) -> Any:
         """Texts that are to stop it."""
         return self._asked.get("stop_sequences" if self._api == ANTHROPIC else "stop")
+
+
+def prompt_told(answer: bytes) -> str:
+    """The prompt that llama.cpp made of a chat; "" where it tells none."""
+    try:
+        told = bodies.anything.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    prompt = told.get("prompt") if isinstance(told, dict) else None
+    return prompt if isinstance(prompt, str) else ""

@@ -382,7 +382,7 @@ class ResponseResumption(Resumption):
         )
         asked["input"] = items
 
-    def by_ids(self, prompt: list[int], answer: list[int], room: int) -> bytes:
+    def by_ids(self, prompt: list[Any], answer: list[int], room: int) -> bytes:
         """No engine tells them in these answers."""
         return b""
 

@@ -13,14 +13,24 @@ from penstock.wire.openai import ANTHROPIC, CHAT
 from penstock.wire.resume.answer_text import AnswerText
 from penstock.wire.resume.events import data_of, split_events
 
+_LOGPROBS: Final = b'"logprobs"'
 _NAMES: Final = ("id", "created", "model", "system_fingerprint", "service_tier")
 
 
 class Splicer:
-    """Of one attempt that goes on with an answer, of which ``answered`` tokens came before it."""
+    """Of one attempt that goes on with an answer, of which ``answered`` tokens came before it.
+    ``wants_usage``: its client asked for that."""
 
-    def __init__(self, api: int, begun: AnswerText, answered: int, rest_api: int) -> None:
+    def __init__(
+        self,
+        api: int,
+        begun: AnswerText,
+        answered: int,
+        rest_api: int,
+        wants_usage: bool = True,
+    ) -> None:
         self._api: int = api
+        self._wants_usage: bool = wants_usage
         self._completes: bool = rest_api != api  # a chat goes on as a text completion
         self._begun: AnswerText = begun
         self._answered: int = answered
@@ -42,6 +52,10 @@ class Splicer:
         if self._api == ANTHROPIC:
             return self._changed_message(event, told)
         choices = told.get("choices")
+        if self._completes and not self._wants_usage:
+            told.pop("usage", None)  # llama.cpp tells it in every completion
+            if not choices:
+                return b""
         usage = told.get("usage")
         if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
             choice = choices[0]
@@ -51,6 +65,9 @@ class Splicer:
                     "delta": {"content": choice.pop("text", "")},
                     **choice,
                 }
+                begun = self._begun
+                if begun.prefix and _LOGPROBS not in begun.prefix + begun.suffix:
+                    choice.pop("logprobs", None)  # llama.cpp tells it in completions alone
                 told["choices"] = [choice]
                 told["object"] = "chat.completion.chunk"
             if self._api == CHAT:
@@ -68,6 +85,15 @@ class Splicer:
             self._add_answered(usage)
             if self._completes:
                 told["object"] = "chat.completion.chunk"
+                if choices:  # chats tell it in an event of its own
+                    told.pop("usage")
+                    return self._event(dict(told)) + self._event(
+                        {**told, "choices": [], "usage": usage}
+                    )
+        return self._event(told)
+
+    def _event(self, told: dict[str, Any]) -> bytes:
+        """Under the names of the stream that began."""
         names = self._begun.names
         for name in _NAMES:
             if name in names:

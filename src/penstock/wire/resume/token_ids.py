@@ -1,17 +1,31 @@
 """Token ids that an engine is asked for in its client's stead: kept, and hidden from the client.
 
-vLLM, asked with ``return_token_ids``, tells those of the prompt in its first event and those of
-each piece in every event (``ChatCompletionStreamResponse``, ``CompletionStreamResponse``). A prompt
-of ids goes on exactly where the answer was cut, which its text may not: the same text can be cut
-into other tokens.
+A prompt of ids goes on exactly where the answer was cut, which its text may not: the same text can
+be cut into other tokens. Engines tell them in one of two ways:
+
+- asked with ``return_token_ids``, those of the prompt in the first event and those of each piece in
+  every event: vLLM (``ChatCompletionStreamResponse``, ``CompletionStreamResponse``), and SGLang in
+  text completions (sglang#30917; it refuses to in streamed chats);
+- among the probabilities of each token, and nothing of the prompt: llama.cpp.
 """
 
 from typing import Final
 
-WISH: Final = b'"return_token_ids":true,'
+import msgspec
+
+from penstock.wire.openai import CHAT, COMPLETION
+from penstock.wire.resume import told
+from penstock.wire.resume.events import data_of, split_events
+
+# Ways to tell them, as engines' dialects name theirs.
+FIELDS: Final = 0  # also of engines that are not known: one that refuses is asked without
+PROBABILITIES: Final = 1
+NO_WAY: Final = 2
+APIS_WITH_IDS: Final = (CHAT, COMPLETION)
 # Both keys end so. Inside of a text the quote would be escaped, so what stands there is a key.
 _KEY_END: Final = b'token_ids"'
 _PROMPTS: Final = b'"prompt_'
+_LOGPROBS: Final = b'"logprobs"'
 _QUOTE: Final = 34
 _COMMA: Final = 44
 _COLON: Final = 58
@@ -19,16 +33,69 @@ _BRACKET: Final = 91
 _BLANKS: Final = b" \t\r\n"
 
 
-class TokenIds:
-    """Of one stream, through which its whole events go."""
+def wish_for_ids(api: int, way: int, json: bytes) -> bytes:
+    """What is written behind the brace that opens a request to ask for them; b"" where they cannot
+    be asked for, or the client asks for what would tell them."""
+    if api not in APIS_WITH_IDS or way == NO_WAY:
+        return b""
+    if way == FIELDS:
+        return b"" if b'"return_token_ids"' in json else b'"return_token_ids":true,'
+    if _LOGPROBS in json or b'"top_logprobs"' in json:
+        return b""
+    return b'"logprobs":true,"top_logprobs":1,' if api == CHAT else b'"logprobs":1,'
 
-    def __init__(self) -> None:
-        self.prompt: list[int] = []
+
+class TokenIds:
+    """Of one answer, whose whole events go through here, whoever tells them."""
+
+    def __init__(self, api: int) -> None:
+        self.prompt: list[int] = []  # empty where it was not told
         self.answer: list[int] = []
         self.events: int = 0  # that told some of the answer's
+        self.way: int = FIELDS
+        self.api: int = api  # through which the events at hand come
 
     def take_out(self, data: bytes, texts: bool) -> bytes:
         """The events without ids. ``texts``: what they bring counts as the answer's."""
+        if self.way == PROBABILITIES:
+            if _LOGPROBS not in data:
+                return data
+            return b"".join([self._without(event, texts) for event in split_events(data)])
+        return self._take_fields(data, texts)
+
+    def _without(self, event: bytes, texts: bool) -> bytes:
+        """An event without its probabilities. An id counts only where the bytes of its token are
+        what the event tells: llama.cpp leaves those out of which a character is not whole."""
+        try:
+            brought = told.probable_event.decode(data_of(event))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return event
+        if not brought.choices:
+            return event
+        choice = brought.choices[0]
+        raw = bytes(choice.logprobs)
+        if not raw.startswith(b"{"):
+            return event
+        tokens = _tokens_in(raw)
+        text = choice.delta.content if choice.delta is not None else choice.text
+        if (
+            texts
+            and tokens
+            and b"".join([bytes(each.bytes) for each in tokens]) == (text or "").encode()
+        ):
+            self.answer += [each.id for each in tokens]
+            self.events += 1
+        if event.count(raw) != 1:
+            return event
+        start = event.find(raw)
+        end = start + len(raw)
+        if self.api == COMPLETION:  # which has it null where nobody asked
+            return b"%bnull%b" % (event[:start], event[end:])
+        start = event.rfind(_LOGPROBS, 0, start)
+        start, end = _with_comma(event, start, end, 0)
+        return event[:start] + event[end:]
+
+    def _take_fields(self, data: bytes, texts: bool) -> bytes:
         at = data.find(_KEY_END)
         if at < 0:
             return data
@@ -62,6 +129,13 @@ class TokenIds:
         elif ids:
             self.answer += ids
             self.events += 1
+
+
+def _tokens_in(raw: bytes) -> list[told.Token]:
+    try:
+        return told.probabilities.decode(raw).content or []
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
 
 
 def _after_colon(data: bytes, at: int) -> int:

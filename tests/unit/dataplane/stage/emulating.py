@@ -3,21 +3,25 @@
 import json
 from typing import Any
 
+import msgspec
+
 from penstock.fleet.engine.api.anthropic import MessagesApi
 from penstock.fleet.engine.api.base import Answer, Api, Identity, Usage
+from penstock.fleet.engine.api.completions import ChatApi, CompletionApi
 from penstock.fleet.engine.api.ollama import ChatApi as OllamaChatApi
 from penstock.fleet.engine.api.ollama import GenerateApi
-from penstock.fleet.engine.api.openai import ChatApi, CompletionApi
 from penstock.fleet.engine.api.responses import ResponsesApi
-from penstock.fleet.engine.frame import NUMBER_BYTES, TOKEN_ID_BYTES
-from penstock.fleet.engine.intake import Intake
+from penstock.fleet.engine.dialect import dialect_named
+from penstock.fleet.engine.frame import NUMBER_BYTES, with_token
+from penstock.fleet.engine.intake import Intake, RequestRefusedError, prompt_of
+from penstock.fleet.engine.protocol import ChatRequest
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.engine.text import TOKEN_BYTES, token_ids
 
 MODEL = "emulated-model"
 APIS: dict[str, Api] = {
-    "/v1/chat/completions": ChatApi(True),
-    "/v1/completions": CompletionApi(True),
+    "/v1/chat/completions": ChatApi("fields"),
+    "/v1/completions": CompletionApi("fields"),
     "/v1/messages": MessagesApi(),
     "/v1/responses": ResponsesApi(),
     "/api/chat": OllamaChatApi(),
@@ -28,16 +32,34 @@ APIS: dict[str, Api] = {
 class PlayedEngine:
     """Answers as an emulated engine of that name does. ``asked`` are the requests that it got."""
 
-    def __init__(self, name: str, created: int = 1) -> None:
+    def __init__(self, name: str, created: int = 1, dialect: str = "vllm") -> None:
         self._name = name
+        kind = dialect_named(dialect)
+        self._apis = APIS | {
+            "/v1/chat/completions": ChatApi(kind.ids_in_chats),
+            "/v1/completions": CompletionApi(kind.ids_in_completions),
+        }
         self._created = created
         self._intake = Intake(EngineSpec(name=name, mean_answer_tokens=40))
         self.asked: list[dict[str, Any]] = []
 
+    def takes(self, target: str, body: bytes) -> bool:
+        """Whether it does not refuse that."""
+        try:
+            self._apis[target].read(body)
+        except RequestRefusedError:
+            return False
+        return True
+
+    def template(self, body: bytes) -> bytes:
+        """What llama.cpp's tells of a chat's prompt."""
+        prompt = prompt_of(msgspec.json.decode(body, type=ChatRequest))
+        return json.dumps({"prompt": prompt.decode()}).encode()
+
     def events(self, target: str, body: bytes) -> list[bytes]:
         """Of the stream with which it answers."""
         self.asked.append(json.loads(body))
-        asked = APIS[target].read(body)
+        asked = self._apis[target].read(body)
         assert asked.stream
         generation = self._intake.generation(asked.prompt)
         text = generation.answer
@@ -63,5 +85,4 @@ class PlayedEngine:
 
 
 def _event(before: bytes, token: bytes, after: bytes) -> bytes:
-    told = b"%10d" % int.from_bytes(token, "little")
-    return before + token + after.replace(TOKEN_ID_BYTES, told)
+    return before + token + with_token(after, token)

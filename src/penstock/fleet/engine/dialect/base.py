@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from penstock.fleet.emulated import Handler
 from penstock.fleet.engine.api.base import Api
+from penstock.fleet.engine.api.completions import Ids
 from penstock.fleet.engine.intake import Intake
 from penstock.fleet.engine.observations import CumulativeHistogram, Observations
 from penstock.fleet.engine.spec import EngineSpec
@@ -51,7 +52,8 @@ class EmulatedDialect(ABC):
     default_sequences: ClassVar[int] = 256
     reports_cached: ClassVar[bool] = True  # cached tokens are in its `usage`
     has_metrics: ClassVar[bool] = True
-    tells_token_ids: ClassVar[bool] = False  # to who asks with `return_token_ids`
+    ids_in_chats: ClassVar[Ids] = ""  # of tokens, and how they are told
+    ids_in_completions: ClassVar[Ids] = ""
 
     @abstractmethod
     def routes(self, engine: EngineView) -> list[web.RouteDef]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+import msgspec
 from aiohttp import web
 from prometheus_client.core import Metric
 
+from penstock.fleet.engine.api.completions import Ids
 from penstock.fleet.engine.dialect.base import EmulatedDialect, EngineView, Names
+from penstock.fleet.engine.intake import prompt_of
+from penstock.fleet.engine.protocol import ChatRequest
 
 
 class LlamaCpp(EmulatedDialect):
@@ -16,6 +20,8 @@ class LlamaCpp(EmulatedDialect):
     tokens are not in its ``usage``."""
 
     name: ClassVar[str] = "llamacpp"
+    ids_in_chats: ClassVar[Ids] = "probabilities"
+    ids_in_completions: ClassVar[Ids] = "probabilities"
     default_sequences: ClassVar[int] = 4  # slots
     reports_cached: ClassVar[bool] = False
 
@@ -41,7 +47,11 @@ class LlamaCpp(EmulatedDialect):
                 return web.json_response({"error": error}, status=503)
             return web.json_response(listed)
 
+        async def apply_template(request: web.Request) -> web.StreamResponse:
+            return _templated(await request.read())
+
         return [
+            web.post("/apply-template", apply_template),
             web.get("/health", health),
             web.get("/v1/health", health),
             web.get("/props", props),
@@ -71,3 +81,12 @@ def _slots(engine: EngineView) -> list[dict[str, Any]]:
         {"id": number, "n_ctx": engine.limits.kv_tokens, "is_processing": number < busy}
         for number in range(engine.limits.max_sequences)
     ]
+
+
+def _templated(body: bytes) -> web.StreamResponse:
+    """The prompt that it makes of a chat."""
+    try:
+        asked = msgspec.json.decode(body, type=ChatRequest)
+    except msgspec.DecodeError as error:
+        return web.json_response({"error": {"message": str(error), "code": 400}}, status=400)
+    return web.json_response({"prompt": prompt_of(asked).decode()})

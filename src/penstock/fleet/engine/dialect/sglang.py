@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from aiohttp import web
 from prometheus_client.core import Metric
 
+from penstock.fleet.engine.api.completions import Ids
 from penstock.fleet.engine.dialect.base import EmulatedDialect, EngineView, Names, ok
 
 _VERSION = "0.5.5"
@@ -17,6 +18,8 @@ class Sglang(EmulatedDialect):
     """SGLang's server with ``--enable-metrics`` and ``--enable-cache-report``."""
 
     name: ClassVar[str] = "sglang"
+    ids_in_chats: ClassVar[Ids] = "refused"
+    ids_in_completions: ClassVar[Ids] = "fields"
 
     def routes(self, engine: EngineView) -> list[web.RouteDef]:
         async def server_info(request: web.Request) -> web.StreamResponse:

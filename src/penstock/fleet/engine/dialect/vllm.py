@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client.core import Metric
 
+from penstock.fleet.engine.api.completions import Ids
 from penstock.fleet.engine.dialect.base import EmulatedDialect, EngineView, Names, ok
 from penstock.fleet.engine.intake import prompt_of
 from penstock.fleet.engine.protocol import ChatRequest, CompletionRequest
@@ -23,7 +24,8 @@ class Vllm(EmulatedDialect):
     """vLLM's V1 engine and its API server."""
 
     name: ClassVar[str] = "vllm"
-    tells_token_ids: ClassVar[bool] = True
+    ids_in_chats: ClassVar[Ids] = "fields"
+    ids_in_completions: ClassVar[Ids] = "fields"
 
     def routes(self, engine: EngineView) -> list[web.RouteDef]:
         async def version(request: web.Request) -> web.StreamResponse:
