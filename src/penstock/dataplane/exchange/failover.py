@@ -8,6 +8,7 @@ from typing import Final
 from penstock.core.attempts import Failure, may_generate_again
 from penstock.core.retry import IDEMPOTENT_METHODS, REFUSALS
 from penstock.core.ticket import ABANDONED, DONE, RESET
+from penstock.dataplane.board.layout import P_NOT_RESUMED, RESUME_REFUSALS
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.attempt import Attempt
@@ -82,6 +83,22 @@ class Failover:
         call.begin_anew()
         self.drop_and_retry(attempt)
         return True
+
+    def why_never_resumed(self) -> str:
+        """Why nobody goes on with a streamed answer that was cut and is not watched, as it may not
+        be asked for again; "" of all others. It is counted here."""
+        pool = self.dispatch.pool
+        prompt = self.inspection.prompt if self.inspection is not None else None
+        if pool.spec.resume is None or prompt is None or not prompt.found.stream:
+            return ""
+        why = ""
+        if prompt.found.stays:
+            why = "something of it stays behind at its endpoint (`store`, `background`)"
+        elif prompt.found.runs_tools:
+            why = "its server carries out tools itself"
+        if why:
+            pool.counters.bump(P_NOT_RESUMED + RESUME_REFUSALS.index("request"))
+        return why
 
     def asks_plainly(self, attempt: Attempt) -> bool:
         """Send the request without what was asked for in the client's stead, if that may be why it

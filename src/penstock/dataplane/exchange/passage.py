@@ -145,8 +145,9 @@ class Passage(SteadyOwner):
             if steady is not None and steady.resume(attempt, outcome):
                 return
             attempt.settle(outcome, self._context.env.now)
-            if steady is not None and steady.why_cut:
-                reason = f"{reason}; nobody goes on with it: {steady.why_cut}"
+            why = steady.why_cut if steady is not None else self._failover.why_never_resumed()
+            if why:
+                reason = f"{reason}; nobody goes on with it: {why}"
             owner.refuse(502, "", reason)
             return
         if outcome == ABANDONED:

@@ -1,13 +1,15 @@
 """Cut answers go on from another endpoint, and their clients see one stream."""
 
 import json
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from penstock.core.measure.histogram import BUCKETS
-from penstock.core.snapshot import Drain, Resume, Retry
+from penstock.core.snapshot import Drain, PoolTimeouts, RequestLog, Resume, Retry
 from penstock.dataplane.board.layout import (
     P_CUT,
     P_KEPT_BYTES,
@@ -428,3 +430,68 @@ def test_those_that_cannot_move_end_where_they_are(rows: tuple[int, ...]) -> Non
         answered = Answered(stage, client)
         assert (answered.text, answered.complete) == ("one two", True)
         assert not_resumed(stage) == []
+
+
+# --- what an operator reads of it ---------------------------------------------------------------
+
+SCHEMA = {"response_format": {"type": "json_schema", "json_schema": {}}}
+FUNCTION = {"type": "function", "function": {"name": "f"}}
+CALL = {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{"}}]}
+TOLD: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
+    # Of the request and of the pool what is out of the way; the metric's reason, words of the log.
+    "a schema": (SCHEMA, {}, "request", "grammar or schema"),
+    "a grammar": ({"grammar": "root ::= x"}, {}, "request", "grammar or schema"),
+    "several answers": ({"n": 2}, {}, "request", "several answers"),
+    "probabilities": ({"logprobs": True}, {}, "request", "log probabilities"),
+    "a tool that must be called": (
+        {"tools": [FUNCTION], "tool_choice": "required"},
+        {},
+        "request",
+        "a tool must be called",
+    ),
+    "as many tokens as asked for": ({"max_tokens": 2}, {}, "request", "as many tokens came"),
+    "a stored answer": ({"store": True}, {}, "request", "stays behind"),
+    "tools of the server's": ({"web_search_options": {}}, {}, "request", "carries out tools"),
+    "a tool call under way": ({"tools": [FUNCTION]}, {}, "answer", "a tool call is under way"),
+    "a stop string half seen": ({"stop": "two and"}, {}, "answer", "a text that is to stop it"),
+    "a seed": ({"seed": 1, "max_tokens": 9}, {"resume": EXACT}, "exact", "chances of a `seed`"),
+    "a penalty": ({"presence_penalty": 1}, {"resume": EXACT}, "exact", "`presence_penalty`"),
+    "tools, exactly": ({"tools": [FUNCTION]}, {"resume": EXACT}, "exact", "were not told"),
+    "no ids": ({"max_tokens": 9}, {"resume": EXACT}, "exact", "token ids were not told"),
+    "no budget": (
+        {},
+        {"retry": Retry(budget_share=0.0, budget_min_per_s=0.0)},
+        "budget",
+        "retry budget is used up",
+    ),
+    "no memory": ({}, {"resume": Resume(answer_bytes=1)}, "memory", "too much"),
+    "no time": ({}, {"timeouts": PoolTimeouts(request_s=5.0)}, "deadline", "time is over"),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_metric_and_log_say_why_nobody_goes_on(name: str, tmp_path: Path) -> None:
+    asked_for, settings, why, words = TOLD[name]
+    log = tmp_path / "requests.log"
+    pool = engines(0, 1, **{"resume": RESUME, **settings})
+    logged = msgspec.structs.replace(world(pool), request_log=RequestLog("file", str(log)))
+    with Stage(logged) as stage:
+        answered, engine = begun(stage, chat(**asked_for))
+        if name == "a tool call under way":
+            stage.send(engine, chunk(event(CALL)))
+        if name == "no memory":
+            stage.send(engine, chunk(token("x" * 3000)) + chunk(token("x" * 3000)))
+        if name == "no time":
+            stage.pass_time(6.0)
+        else:
+            engine.reset()
+        stage.settle()
+        assert not answered.complete
+        assert not_resumed(stage) == [why]
+        assert counted(stage, P_CUT) == 1
+        assert counted(stage, P_KEPT_BYTES) == 0
+        assert stage.in_flight() == 0
+        stage.pass_time(2.0)
+    told = json.loads(log.read_text())
+    assert told["end"] == "cut"
+    assert words in told["why"]
