@@ -14,15 +14,22 @@ from penstock.fleet.balancer import BalancerProcess
 from penstock.fleet.engine.server import EngineServer
 from penstock.fleet.engine.spec import EngineSpec
 from penstock.fleet.faults import FaultCommand
+from tests.engines.status import until_read
 from tests.harness.serving import MODEL, PATIENCE_S, start_balancer
 
 STREAMS = 8
 TOKENS = 120
 
 
+@pytest.fixture
+def dialect() -> str:
+    return "vllm"
+
+
 @pytest_asyncio.fixture
-async def engines() -> AsyncIterator[list[EngineServer]]:
-    started = [EngineServer(EngineSpec(f"engine{number}", speedup=4.0)) for number in range(2)]
+async def engines(dialect: str) -> AsyncIterator[list[EngineServer]]:
+    specs = [EngineSpec(f"engine{each}", dialect=dialect, speedup=4.0) for each in range(2)]
+    started = [EngineServer(spec) for spec in specs]
     for engine in started:
         await engine.start()
     yield started
@@ -35,8 +42,10 @@ async def balancer(
     engines: list[EngineServer], tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[BalancerProcess]:
     pool = {"kind": "llm", "policy": "round-robin", "endpoints": [each.url for each in engines]}
-    pools = {"main": {**pool, **request.param}}
+    pools = {"main": {**pool, "engine": {"interval": "100ms"}, **request.param}}
     started = await start_balancer(tmp_path, {"pools": pools, "workers": 1})
+    async with asyncio.timeout(PATIENCE_S):
+        await until_read(started, len(engines))
     yield started
     await started.stop()
 
@@ -70,7 +79,11 @@ async def idle(engine: EngineServer) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("balancer", [{"resume": {"token_ids": True}}], indirect=True)
+EXACT = {"resume": {"token_ids": True, "exact": True}}
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "llamacpp"])
+@pytest.mark.parametrize("balancer", [EXACT], indirect=True)
 async def test_an_engine_that_dies_cuts_no_answer(
     balancer: BalancerProcess, engines: list[EngineServer]
 ) -> None:

@@ -1,0 +1,1 @@
+"""Answers that are cut at random tokens, and what their clients get."""
