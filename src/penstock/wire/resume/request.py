@@ -174,6 +174,10 @@ class Resumption:
         for name in ("frequency_penalty", "presence_penalty"):
             if asked.get(name):
                 return f"`{name}` counts what was answered, which would be taken for the prompt"
+        if asked.get("tools"):
+            return "tools are on offer, whose parsers withhold tokens"
+        if asked.get("stop"):
+            return "`stop` withholds text whose token ids are told"
         if asked.get("seed") is not None and asked.get("temperature") != 0:
             return "another engine does not go on with the chances of a `seed`"
         return ""

@@ -7,7 +7,7 @@ import pytest
 
 from penstock.core.snapshot import Resume
 from penstock.dataplane.board.layout import P_KEPT_BYTES, P_RESUMED
-from penstock.wire.resume.token_ids import FIELDS, NO_WAY, PROBABILITIES
+from penstock.wire.engines import engine_dialects
 from tests.harness.fake.stage import Stage
 from tests.harness.fake.stream import End
 from tests.harness.messages import answer
@@ -19,7 +19,6 @@ from tests.unit.dataplane.stage.test_resuming import asked, body_of, counted, no
 CUTS = 12
 SHORT = 4  # events of a stream that is not cut again
 EXACT = Resume(token_ids=True, exact=True)
-WAYS = {"vllm": FIELDS, "sglang": FIELDS, "llamacpp": PROBABILITIES, "tgi": NO_WAY}
 REFUSAL = answer(
     "Content-Type: application/json", "Content-Length: 2", status="400 Bad Request", body=b"{}"
 )
@@ -29,7 +28,7 @@ TEMPLATE = "/apply-template"
 def told_ways(stage: Stage, dialect: str) -> None:
     """As if the engines had been recognised."""
     for endpoint in stage.pool().members:
-        endpoint.habits.ids.way = WAYS[dialect]
+        endpoint.habits.ids.way = engine_dialects()[dialect].ids_way
 
 
 def path_of(request: bytes) -> str:
