@@ -20,7 +20,7 @@ class Api:
     def body(self, model: str, question: str) -> dict[str, Any]:
         """A request for a streamed answer at temperature 0."""
         asked: dict[str, Any] = {"model": model, "stream": True, **self.fields}
-        if self.path in ("/v1/completions", "/api/generate"):
+        if self.path in ("/v1/completions", "/completion", "/api/generate"):
             asked["prompt"] = question
         elif self.path == "/v1/responses":
             asked["input"] = question
@@ -45,13 +45,14 @@ RESPONSES: Final = Api(
     False,
     {"max_output_tokens": TOKENS, "temperature": 0, "store": False},
 )
+NATIVE: Final = Api("llama.cpp's own", "/completion", True, {"n_predict": TOKENS, "temperature": 0})
 OLLAMA_CHAT: Final = Api("Ollama chat", "/api/chat", False, _OLLAMAS)
 OLLAMA_GENERATE: Final = Api("Ollama generate", "/api/generate", False, _OLLAMAS)
 # By the engine that is emulated, or real.
 APIS: Final[dict[str, tuple[Api, ...]]] = {
     "vllm": (CHAT, CHAT_USAGE, COMPLETION, MESSAGES, RESPONSES),
     "sglang": (COMPLETION,),
-    "llamacpp": (CHAT, CHAT_USAGE, COMPLETION, MESSAGES, RESPONSES),
+    "llamacpp": (CHAT, CHAT_USAGE, COMPLETION, NATIVE, MESSAGES, RESPONSES),
     "ollama": (OLLAMA_CHAT, OLLAMA_GENERATE),
 }
 
@@ -104,6 +105,12 @@ def _take(told: Told, event: dict[str, Any]) -> None:
     if kind in ("response.completed", "response.incomplete"):
         told.ends.append(event["response"]["status"])
         usage = event["response"].get("usage") or {}
+    if "tokens_predicted" in event:
+        told.text += event["content"]
+        if event.get("stop"):
+            told.whole = True
+            told.ends.append(event.get("stop_type", ""))
+            told.usage.append((event["tokens_evaluated"], event["tokens_predicted"]))
     if event.get("done") is True:
         told.ends.append(event.get("done_reason", ""))
         usage = {

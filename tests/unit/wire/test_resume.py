@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock.wire.openai import ANTHROPIC, CHAT, COMPLETION, LLAMACPP, RESPONSE
+from penstock.wire.openai import ANTHROPIC, CHAT, COMPLETION, EMBEDDING, RESPONSE
 from penstock.wire.resume.answer_text import AnswerText
 from penstock.wire.resume.events import EventSplitter, split_events
 from penstock.wire.resume.request import Resumption
@@ -100,7 +100,7 @@ def test_an_open_message_of_the_clients_own_stays_one() -> None:
 @pytest.mark.parametrize(
     ("api", "asked"),
     [
-        (LLAMACPP, {"prompt": "x"}),
+        (EMBEDDING, {"input": "x"}),
         (COMPLETION, {"prompt": ["a", "b"]}),
         (COMPLETION, {"prompt": [1, 2]}),
         (COMPLETION, {"prompt": "x", "echo": True}),

@@ -9,7 +9,7 @@ from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import P_KEPT_BYTES, P_NOT_RESUMED, RESUME_REFUSALS
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.inspection import Inspection
-from penstock.wire.openai import ANTHROPIC, COMPLETION, OTHER, TEMPLATE
+from penstock.wire.openai import ANTHROPIC, CHAT, OTHER, TEMPLATE
 from penstock.wire.resume.answer_text import AnswerText
 from penstock.wire.resume.events import EventSplitter
 from penstock.wire.resume.forms import resumption_of, splicer_of, splitter_of, text_of
@@ -160,8 +160,8 @@ class Resuming:
         made = resumption.by_ids(prompt, ids.answer, room)
         if not made:
             return b""
-        self._rest_api = COMPLETION
-        self.asks_template = prompt == [""]
+        self._rest_api = resumption.ids_api
+        self.asks_template = self._api == CHAT and prompt == [""]
         return self._body if self.asks_template else made
 
     def take_template(self, answer: bytes) -> bytes:
@@ -176,7 +176,7 @@ class Resuming:
     def tell_way(self, way: int) -> None:
         """How the engine that answers from here on was asked to tell ids."""
         if self._ids is not None:
-            self._ids.way = way
+            self._ids.begin(way)
 
     def refuse(self, kind: str, why: str) -> None:
         """Nobody goes on with it; ``kind`` is of ``RESUME_REFUSALS``."""

@@ -1,8 +1,9 @@
 """Which form the answers of an API have, and how each is gone on with."""
 
-from penstock.wire.openai import OLLAMA_CHAT, OLLAMA_GENERATE, RESPONSE
+from penstock.wire.openai import LLAMACPP, OLLAMA_CHAT, OLLAMA_GENERATE, RESPONSE
 from penstock.wire.resume.answer_text import AnswerText
 from penstock.wire.resume.events import EventSplitter, LineSplitter
+from penstock.wire.resume.llamacpp import NativeResumption, NativeSplicer, NativeText
 from penstock.wire.resume.ollama import OllamaResumption, OllamaSplicer, OllamaText
 from penstock.wire.resume.request import Resumption
 from penstock.wire.resume.responses import ResponseResumption, ResponseSplicer, ResponseText
@@ -18,6 +19,8 @@ def text_of(api: int) -> AnswerText:
     """What is kept of an answer."""
     if api == RESPONSE:
         return ResponseText(api)
+    if api == LLAMACPP:
+        return NativeText(api)
     return OllamaText(api) if comes_in_lines(api) else AnswerText(api)
 
 
@@ -30,6 +33,8 @@ def resumption_of(api: int, body: bytes) -> Resumption:
     """How the rest is asked for."""
     if api == RESPONSE:
         return ResponseResumption(api, body)
+    if api == LLAMACPP:
+        return NativeResumption(api, body)
     return OllamaResumption(api, body) if comes_in_lines(api) else Resumption(api, body)
 
 
@@ -39,6 +44,8 @@ def splicer_of(
     """What makes the rest one stream with what was begun."""
     if isinstance(begun, ResponseText):
         return ResponseSplicer(begun, answered)
+    if api == LLAMACPP:
+        return NativeSplicer(begun, answered)
     if isinstance(begun, OllamaText):
         return OllamaSplicer(api, begun, answered, rest_api)
     return Splicer(api, begun, answered, rest_api, wants_usage)

@@ -58,6 +58,7 @@ class Resumption:
     def __init__(self, api: int, body: bytes) -> None:
         self.problem: str = ""
         self.rest_api: int = api  # through which it is asked for by text
+        self.ids_api: int = COMPLETION  # and by token ids
         self._api: int = api
         self._asked: dict[str, Any] = {}
         try:

@@ -6,14 +6,15 @@ be cut into other tokens. Engines tell them in one of two ways:
 - asked with ``return_token_ids``, those of the prompt in the first event and those of each piece in
   every event: vLLM (``ChatCompletionStreamResponse``, ``CompletionStreamResponse``), and SGLang in
   text completions (sglang#30917; it refuses to in streamed chats);
-- among the probabilities of each token, and nothing of the prompt: llama.cpp.
+- among the probabilities of each token, and nothing of the prompt: llama.cpp. In its own
+  completions it tells them by ``return_tokens``, with the number of those that came.
 """
 
 from typing import Final
 
 import msgspec
 
-from penstock.wire.openai import CHAT, COMPLETION
+from penstock.wire.openai import CHAT, COMPLETION, LLAMACPP
 from penstock.wire.resume import told
 from penstock.wire.resume.events import data_of, split_events
 
@@ -21,11 +22,12 @@ from penstock.wire.resume.events import data_of, split_events
 FIELDS: Final = 0  # also of engines that are not known: one that refuses is asked without
 PROBABILITIES: Final = 1
 NO_WAY: Final = 2
-APIS_WITH_IDS: Final = (CHAT, COMPLETION)
+APIS_WITH_IDS: Final = (CHAT, COMPLETION, LLAMACPP)
 # Both keys end so. Inside of a text the quote would be escaped, so what stands there is a key.
 _KEY_END: Final = b'token_ids"'
 _PROMPTS: Final = b'"prompt_'
 _LOGPROBS: Final = b'"logprobs"'
+_TOKENS: Final = b'"tokens":['
 _QUOTE: Final = 34
 _COMMA: Final = 44
 _COLON: Final = 58
@@ -38,6 +40,8 @@ def wish_for_ids(api: int, way: int, json: bytes) -> bytes:
     be asked for, or the client asks for what would tell them."""
     if api not in APIS_WITH_IDS or way == NO_WAY:
         return b""
+    if api == LLAMACPP:
+        return b"" if b'"return_tokens"' in json else b'"return_tokens":true,'
     if way == FIELDS:
         return b"" if b'"return_token_ids"' in json else b'"return_token_ids":true,'
     if _LOGPROBS in json or b'"top_logprobs"' in json:
@@ -54,9 +58,19 @@ class TokenIds:
         self.events: int = 0  # that told some of the answer's
         self.way: int = FIELDS
         self.api: int = api  # through which the events at hand come
+        self._told: int = 0  # by the engine at hand, of llama.cpp's own
+
+    def begin(self, way: int) -> None:
+        """Events come of another engine from here on, which tells them so."""
+        self.way = way
+        self._told = 0
 
     def take_out(self, data: bytes, texts: bool) -> bytes:
         """The events without ids. ``texts``: what they bring counts as the answer's."""
+        if self.api == LLAMACPP:
+            if _TOKENS not in data:
+                return data
+            return b"".join([self._without_tokens(event, texts) for event in split_events(data)])
         if self.way == PROBABILITIES:
             if _LOGPROBS not in data:
                 return data
@@ -93,6 +107,25 @@ class TokenIds:
             return b"%bnull%b" % (event[:start], event[end:])
         start = event.rfind(_LOGPROBS, 0, start)
         start, end = _with_comma(event, start, end, 0)
+        return event[:start] + event[end:]
+
+    def _without_tokens(self, event: bytes, texts: bool) -> bytes:
+        """An event with no ids in their list. They count while all are there: llama.cpp leaves out
+        those of which a character is not whole."""
+        at = event.find(_TOKENS)
+        start = at + len(_TOKENS)
+        end = event.find(b"]", start)
+        if at < 0 or end < 0:
+            return event
+        if texts:
+            try:
+                brought = told.counted_event.decode(data_of(event))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return event
+            self._told += len(brought.tokens)
+            if brought.tokens and self._told == brought.tokens_predicted:
+                self.answer += brought.tokens
+                self.events += 1
         return event[:start] + event[end:]
 
     def _take_fields(self, data: bytes, texts: bool) -> bytes:

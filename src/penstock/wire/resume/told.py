@@ -33,5 +33,13 @@ class ProbableEvent(msgspec.Struct):
     choices: list[_Choice] | None = None
 
 
+class CountedEvent(msgspec.Struct):
+    """Of llama.cpp's own completions."""
+
+    tokens: list[int] = []
+    tokens_predicted: int = 0  # so far
+
+
 probabilities = msgspec.json.Decoder(Probabilities)
 probable_event = msgspec.json.Decoder(ProbableEvent)
+counted_event = msgspec.json.Decoder(CountedEvent)

@@ -8,6 +8,7 @@ import msgspec
 from penstock.fleet.engine.api.anthropic import MessagesApi
 from penstock.fleet.engine.api.base import Answer, Api, Identity, Usage
 from penstock.fleet.engine.api.completions import ChatApi, CompletionApi
+from penstock.fleet.engine.api.llamacpp import NativeApi
 from penstock.fleet.engine.api.ollama import ChatApi as OllamaChatApi
 from penstock.fleet.engine.api.ollama import GenerateApi
 from penstock.fleet.engine.api.responses import ResponsesApi
@@ -24,6 +25,7 @@ APIS: dict[str, Api] = {
     "/v1/completions": CompletionApi("fields"),
     "/v1/messages": MessagesApi(),
     "/v1/responses": ResponsesApi(),
+    "/completion": NativeApi(),
     "/api/chat": OllamaChatApi(),
     "/api/generate": GenerateApi(),
 }

@@ -33,6 +33,7 @@ _APIS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "OpenAI text completions": ("/v1/completions", {"prompt": _PROMPT, **_LIMIT}),
     "OpenAI responses, `store: false`": ASKED["responses"][:2],
     "Anthropic messages": ("/v1/messages", {"messages": TALK, **_LIMIT}),
+    "llama.cpp's `/completion`": ASKED["llama.cpp"][:2],
     "Ollama chat": ASKED["ollama chat"][:2],
     "Ollama generate": ASKED["ollama generate"][:2],
 }
@@ -73,6 +74,8 @@ def gone_on(dialect: str, path: str, asked: dict[str, Any], resume: Resume) -> s
 
 
 def _offers(dialect: str, path: str) -> bool:
+    if path == "/completion":
+        return dialect == "llamacpp"
     return (dialect == "ollama") == path.startswith("/api") or path == "/v1/chat/completions"
 
 

@@ -35,6 +35,11 @@ ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
         {"input": TALK, "instructions": "be brief", "store": False, "stream": True},
         "/v1/responses",
     ),
+    "llama.cpp": (
+        "/completion",
+        {"prompt": "the water flows through the gate", "n_predict": 40, "stream": True},
+        "/completion",
+    ),
     "ollama chat": (
         "/api/chat",
         {"messages": TALK, "options": {"num_predict": 40, "seed": 1}},
@@ -62,7 +67,7 @@ def request(path: str, asked: dict[str, Any]) -> bytes:
 def told(body: bytes, path: str) -> list[dict[str, Any]]:
     """All events or lines, without when they were made."""
     lines = body.splitlines()
-    if path.startswith("/v1"):
+    if not path.startswith("/api"):
         lines = [line[6:] for line in lines if line.startswith(b"data: ")]
     found: list[dict[str, Any]] = [json.loads(line) for line in lines]
     for each in found:
@@ -70,12 +75,19 @@ def told(body: bytes, path: str) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("api", ASKED)
-def test_wherever_an_answer_is_cut_the_client_gets_the_same_events(api: str) -> None:
+BY_IDS = Resume(token_ids=True, exact=True)
+
+
+@pytest.mark.parametrize(
+    ("api", "resume"), [*((api, Resume()) for api in ASKED), ("llama.cpp", BY_IDS)]
+)
+def test_wherever_an_answer_is_cut_the_client_gets_the_same_events(
+    api: str, resume: Resume
+) -> None:
     path, asked, rest_path = ASKED[api]
     head = LINES if path.startswith("/api") else HEAD
     rng = Random(api)
-    with Stage(world(engines(0, 1, resume=Resume()))) as stage:
+    with Stage(world(engines(0, 1, resume=resume))) as stage:
         whole: list[dict[str, Any]] = []
         for number in range(CUTS):
             first, second = PlayedEngine("a"), PlayedEngine("b", created=2)
@@ -103,6 +115,8 @@ def test_wherever_an_answer_is_cut_the_client_gets_the_same_events(api: str) -> 
             stage.settle()
             _, engine, sent = newest(stage)
             assert sent.split(b" ")[1].decode() == rest_path
+            if resume is BY_IDS:
+                assert isinstance(json.loads(body_of(sent))["prompt"][-1], int)
             rest = second.events(rest_path, body_of(sent))
             stage.send(engine, head + b"".join(chunk(each) for each in rest) + LAST)
             assert told(answered.body, path) == whole, at
@@ -117,6 +131,9 @@ def test_wherever_an_answer_is_cut_the_client_gets_the_same_events(api: str) -> 
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama.cpp's gap": ("/infill", {"input_prefix": "x", "input_suffix": "y", "prompt": ""}),
+    "its probabilities": ("/completion", {"prompt": "x", "n_probs": 3}),
+    "several prompts of its": ("/completion", {"prompt": ["x", "y"]}),
     "a schema": (
         "/v1/responses",
         {"input": "x", "text": {"format": {"type": "json_schema"}}, "store": False},
@@ -146,7 +163,8 @@ def test_what_could_not_be_right_is_cut_as_before(name: str) -> None:
         stage.send(client, request(path, {"stream": True, **asked}))
         _, engine, _ = newest(stage)
         plain = {"model": MODEL, "stream": True, "messages": TALK, "input": "x", "store": False}
-        events = PlayedEngine("a").events(path, json.dumps({**plain, "prompt": "x"}).encode())
+        played = "/completion" if path == "/infill" else path
+        events = PlayedEngine("a").events(played, json.dumps({**plain, "prompt": "x"}).encode())
         stage.send(engine, head + b"".join(chunk(each) for each in events[:3]))
         engine.reset()
         stage.settle()

@@ -10,6 +10,7 @@ from aiohttp import web
 from prometheus_client.core import Metric
 
 from penstock.fleet.engine.api.completions import Ids
+from penstock.fleet.engine.api.llamacpp import NativeApi
 from penstock.fleet.engine.dialect.base import EmulatedDialect, EngineView, Names
 from penstock.fleet.engine.intake import prompt_of
 from penstock.fleet.engine.protocol import ChatRequest
@@ -51,6 +52,7 @@ class LlamaCpp(EmulatedDialect):
             return _templated(await request.read())
 
         return [
+            web.post("/completion", engine.generating(NativeApi())),
             web.post("/apply-template", apply_template),
             web.get("/health", health),
             web.get("/v1/health", health),
