@@ -7,14 +7,15 @@ from penstock.dataplane.llm.answer_reading import (
     AnswerReading,
     NameMeter,
     is_changed,
-    lines_reading_of,
     reading_of,
+    streams_lines,
 )
 from penstock.dataplane.llm.learning import LlmLearning
 from penstock.dataplane.llm.prompt_body import PromptBody
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.answer_model import ModelRenamer
 from penstock.wire.http1 import ResponseHead
+from penstock.wire.ollama_lines import LineMeter
 from penstock.wire.openai import LLAMACPP
 from penstock.wire.resume.forms import comes_in_lines
 from penstock.wire.usage import UsageHider
@@ -106,10 +107,11 @@ def reading_for(
     prompt = inspection.prompt
     if prompt is None:
         return None
-    if comes_in_lines(prompt.found.api):
-        lines = lines_reading_of(head, chunked, env)
-        if lines is not None:
-            lines.began = began
+    in_lines = comes_in_lines(prompt.found.api)
+    if in_lines and streams_lines(head):
+        lines = AnswerReading(True, chunked, env)
+        lines.began = began
+        lines.meter = LineMeter()
         return lines
     asked = prompt.asks_usage
     renames = inspection.renames
@@ -118,6 +120,8 @@ def reading_for(
     if reading is None:
         return None
     reading.began = began
+    if in_lines:
+        reading.meter = LineMeter()
     reading.meter.tells_timings = prompt.found.api == LLAMACPP
     if changed and renames:
         model = prompt.found.model

@@ -9,7 +9,6 @@ from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, encode_chunk
 from penstock.wire.content_coding import BadCoding, ContentDecoder, OverBound, decoder_of
 from penstock.wire.http1 import BadMessage, ResponseHead
 from penstock.wire.kept_things import names_in
-from penstock.wire.ollama_lines import LineMeter
 from penstock.wire.sse import SseMeter
 from penstock.wire.usage import UsageHider
 from penstock.wire.usage_habit import HabitReader
@@ -212,20 +211,6 @@ def streams_lines(head: ResponseHead) -> bool:
     if head.status != 200 or _coding(head):
         return False
     return _value(head, b"content-type").lower().startswith(_LINES)
-
-
-def lines_reading_of(head: ResponseHead, chunked: bool, env: Env) -> AnswerReading | None:
-    """How to read an answer of Ollama's own along; None when it is of another kind."""
-    streamed = streams_lines(head)
-    if not streamed and (
-        head.status != 200
-        or _coding(head)
-        or not _value(head, b"content-type").lower().startswith(_JSON)
-    ):
-        return None
-    reading = AnswerReading(streamed, chunked, env)
-    reading.meter = LineMeter()
-    return reading
 
 
 class NameMeter(SseMeter):

@@ -2,18 +2,19 @@
 
 import json
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from penstock.core.snapshot import Resume
+from penstock.core.snapshot import Models, Resume
 from penstock.dataplane.board.layout import P_KEPT_BYTES, P_NOT_RESUMED, P_RESUMED
-from tests.harness.fake.stage import Stage
+from tests.harness.fake.stage import Stage, member
 from tests.harness.messages import answer, post
 from tests.harness.world import world
 from tests.unit.dataplane.stage.emulating import MODEL, PlayedEngine
 from tests.unit.dataplane.stage.streaming import HEAD, LAST, Answered, chunk, engines, newest
 from tests.unit.dataplane.stage.test_resuming import body_of, counted, not_resumed
+from tests.unit.dataplane.stage.watching import Watching, watched
 
 CUTS = 25
 LINES = answer("Content-Type: application/x-ndjson", "Transfer-Encoding: chunked", body=b"")
@@ -223,3 +224,35 @@ def test_a_tool_that_is_called_behind_the_text_has_a_place_behind_it() -> None:
             "function_call",
         ]
         assert answered.complete
+
+
+@pytest.mark.parametrize("answers", ["served", "asked"])
+def test_an_answer_of_ollamas_that_is_whole_passes_with_what_it_cost(
+    answers: Literal["served", "asked"],
+) -> None:
+    told_whole = {"model": "m", "message": {"role": "assistant", "content": "hi"}, "done": True}
+    data = json.dumps({**told_whole, "prompt_eval_count": 7, "eval_count": 2}).encode()
+    head = answer("Content-Type: application/json", f"Content-Length: {len(data)}", body=data)
+    models = Models(aliases={MODEL: {"m": 1.0}}, answers=answers)
+    endpoint = member(0, models=("m",))
+    with Stage(world(watched(engines(endpoint, resume=Resume(), models=models)))) as stage:
+        client = stage.client(room=1 << 20)
+        stage.send(client, request("/api/chat", {"messages": TALK, "stream": False}))
+        _, engine, sent = newest(stage)
+        assert json.loads(body_of(sent))["model"] == "m"
+        stage.send(engine, head)
+        answered = Answered(stage, client)
+        assert answered.complete
+        shown = MODEL if answers == "asked" else "m"
+        assert json.loads(answered.body) == {**json.loads(data), "model": shown}
+        ticket = Watching.opened[0]
+        assert (ticket.prompt_tokens, ticket.output_tokens) == (7, 2)
+
+
+def test_without_resume_ollamas_answers_pass_unread() -> None:
+    with Stage(world(engines(0))) as stage:
+        client = stage.client(room=1 << 20)
+        stage.send(client, request("/api/chat", {"messages": "of no known form"}))
+        _, engine, _ = newest(stage)
+        stage.send(engine, LINES + chunk(b'{"half a ') + chunk(b'line"}\n') + LAST)
+        assert Answered(stage, client).body == b'{"half a line"}\n'
