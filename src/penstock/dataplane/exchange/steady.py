@@ -66,8 +66,7 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
             self, context.loop, dispatch.pool.spec.timeouts.token_s
         )
         self._dispatch: Dispatch = dispatch
-        # It is a streamed answer of a language model.
-        self._generates: bool = streams_harmlessly(plan, inspection)
+        self._generates: bool = streams_harmlessly(plan, inspection)  # of a language model
         if self._generates and inspection is not None and dispatch.pool.asks_ids:
             inspection.ids = wishes_of(inspection.prompt)
         self._held: dict[Attempt, HeldAnswer] = {}

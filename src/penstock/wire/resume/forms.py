@@ -6,7 +6,8 @@ from penstock.wire.resume.events import EventSplitter, LineSplitter
 from penstock.wire.resume.llamacpp import NativeResumption, NativeSplicer, NativeText
 from penstock.wire.resume.ollama import OllamaResumption, OllamaSplicer, OllamaText
 from penstock.wire.resume.request import Resumption
-from penstock.wire.resume.responses import ResponseResumption, ResponseSplicer, ResponseText
+from penstock.wire.resume.response_request import ResponseResumption
+from penstock.wire.resume.responses import ResponseSplicer, ResponseText
 from penstock.wire.resume.splice import Splicer
 
 
