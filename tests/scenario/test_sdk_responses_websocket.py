@@ -36,6 +36,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     async with two_engines(speedup=50.0) as engines:
         pool = {
             "kind": "llm",
+            "policy": "token-load",  # which no speed of this machine sways
             "endpoints": [engine.url for engine in engines],
             "websocket_responses": "on",
         }

@@ -16,7 +16,6 @@ from penstock.dataplane.exchange import answers, prompt_refusals
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.body import RequestBody
 from penstock.dataplane.exchange.id_wishes import IdWishes
-from penstock.dataplane.exchange.prompt_refusals import TRANSFER, missing_model, no_memory
 from penstock.dataplane.exchange.slots import ask_for_slot, give_slot
 from penstock.dataplane.llm.body_skimming import BodySkimming, CodedBody, renamed
 from penstock.dataplane.llm.learning import LlmLearning
