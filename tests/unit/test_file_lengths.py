@@ -10,7 +10,6 @@ LONGER: Final = frozenset(
     (
         "penstock/config/document/routes.py",
         "penstock/control/discovery/membership.py",
-        "penstock/control/scale/pool_scaler.py",
         "penstock/control/workers/workers.py",
         "penstock/dataplane/client/http1.py",
         "penstock/dataplane/client/http2_stream.py",

@@ -43,7 +43,7 @@ class Managed(Site):
         super().__init__(board, events, clock, **rules)
         self.cluster = Cluster(clock, self.hands.rules)
         self.hands = self.cluster
-        self.scaler.actuator = self.cluster
+        self.scaler = self.new_scaler()
 
     def discover(self) -> None:
         hosts = [unit.host for unit in self.cluster.units() if unit.host]

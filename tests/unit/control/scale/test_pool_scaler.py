@@ -84,7 +84,7 @@ class Site:
         self.spec = spec
         self.states = EndpointStates(board, events, clock, clock)
         self.membership = Membership(clock)
-        self.hands = Hands(clock, spec)
+        self.hands: Hands = Hands(clock, spec)
         self.pool = Pool("main", (), row=0, scale=spec)
         self.gone = True
         self.scaler = self.new_scaler()
