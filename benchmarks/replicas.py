@@ -39,7 +39,7 @@ from penstock.dataplane.board.layout import L_IN_FLIGHT, O_IN_FLIGHT
 from penstock.dataplane.board.memory import create_board
 from penstock.dataplane.llm.routed_prefixes import RoutedPrefixes
 from penstock.sim.experiment import compare
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 
 _WORKLOADS: Final = ("shared prompts", "agents", "no prefix")
 _SHARED: Final = {"every": "5ms", "delay": "2ms", "prefixes": True}

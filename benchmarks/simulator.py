@@ -74,7 +74,7 @@ def main(customers: int, rounds: int, only: str, write_docs: bool) -> None:
 def penstock(customers: int, seed: int) -> float:
     """The mean response of one FIFO server behind a pool whose policy picks for each customer."""
     from penstock.sim.outcome import run_once
-    from penstock.sim.scenario import scenario_of
+    from penstock.sim.scenario_file import scenario_of
 
     scenario = scenario_of(
         {

@@ -15,7 +15,8 @@ from penstock.sim.kernel.job import Job
 from penstock.sim.kernel.laws import Deterministic
 from penstock.sim.kernel.source import Workload
 from penstock.sim.outcome import policy_label
-from penstock.sim.scenario import Scenario, scenario_of
+from penstock.sim.scenario import Scenario
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.statistics import interval
 from penstock.sim.world import build_world
 

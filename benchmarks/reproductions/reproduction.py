@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from penstock.sim.experiment import Comparison, Result, compare
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 
 FILE: Final = Path("docs") / "reproductions.md"
 

@@ -10,7 +10,8 @@ import click
 
 from benchmarks.reproductions.reproduction import table
 from penstock.core.snapshot import PolicyChoice
-from penstock.sim.scenario import Scenario, load_scenario
+from penstock.sim.scenario import Scenario
+from penstock.sim.scenario_file import load_scenario
 from penstock.sim.world import build_world
 
 SCENARIO: Final = Path(__file__).parents[2] / "examples" / "scenarios" / "engine-hangs.yaml"

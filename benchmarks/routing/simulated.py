@@ -11,7 +11,7 @@ from benchmarks.routing.fleets import ANTAGONISED, PROFILE, SPEEDS
 from benchmarks.routing.floor import NAME
 from benchmarks.routing.workloads import OBJECTIVES, Kind
 from penstock.sim.experiment import Comparison, Result, compare
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.statistics import Interval
 from penstock.sim.trace import BLOCK_TOKENS
 

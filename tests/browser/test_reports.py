@@ -9,7 +9,7 @@ from penstock.sim.experiment import compare
 from penstock.sim.report.chart import Axis, Curve, chart
 from penstock.sim.report.page import comparison_page
 from penstock.sim.report.whole_page import whole_page
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 from tests.browser.chromium import Page, contrasts, opened
 
 SHOTS = Path("build/reports")

@@ -7,7 +7,7 @@ from typing import Any
 from penstock.core.policy import Policy, policies
 from penstock.core.policy.support.serving import ServingPolicy
 from penstock.core.snapshot import PolicyChoice
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.world import build_world
 
 # Everything that hears what becomes of requests learns from it.

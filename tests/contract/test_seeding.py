@@ -16,7 +16,7 @@ from penstock.core.policy.support.warming import WARMING_S, Warming
 from penstock.core.request import Request
 from penstock.core.snapshot import PolicyChoice
 from penstock.core.ticket import CONNECT_FAILED, DONE, Ticket
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.world import build_world
 from tests.contract.pools import endpoints_of_weights, env
 from tests.contract.test_serving import SERVING, every_serving_policy, made_serving, prompt

@@ -8,7 +8,7 @@ import pytest
 
 from penstock.sim.expectation import expectation
 from penstock.sim.experiment import compare
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.theory_cases import cases
 from penstock.sim.validation import Case, Quantity, examine, simultaneous_factor
 

@@ -8,17 +8,12 @@ SOURCES: Final = Path(__file__).parents[2] / "src"
 MOST_LINES: Final = 400
 LONGER: Final = frozenset(
     (
-        "penstock/config/document/routes.py",
-        "penstock/control/discovery/membership.py",
-        "penstock/control/workers/workers.py",
         "penstock/dataplane/client/http1.py",
         "penstock/dataplane/client/http2_stream.py",
         "penstock/dataplane/endpoint/http2_stream.py",
         "penstock/dataplane/exchange/event_sockets/client_socket.py",
         "penstock/dataplane/exchange/exchange.py",
         "penstock/sim/kernel/balancer.py",
-        "penstock/sim/scenario.py",
-        "penstock/sim/world.py",
     )
 )
 

@@ -188,7 +188,7 @@ def _warn(scenario: "Scenario") -> None:
 
 
 def _scenario(path: Path | None, changes: dict[str, Any]) -> "Scenario":
-    from penstock.sim.scenario import load_scenario, scenario_of
+    from penstock.sim.scenario_file import load_scenario, scenario_of
 
     if path is not None:
         return load_scenario(path, changes)

@@ -1,14 +1,10 @@
 """A scenario: who asks, who serves, who balances, what goes wrong, and how long it is watched."""
 
-import os
-from collections.abc import Mapping
 from math import inf
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from penstock.config.compile.own_modules import look_up_beside
 from penstock.config.document.attempts import HedgeOrOff
 from penstock.config.document.choice import Policy
 from penstock.config.document.forecast import ForecastOrOff
@@ -25,10 +21,6 @@ from penstock.config.document.values import (
     Share,
     Weight,
 )
-from penstock.config.load.document import Origin
-from penstock.config.load.errors import ConfigError, Problem
-from penstock.config.load.explain import explain
-from penstock.config.load.source import read_source
 from penstock.core.policy import policy_class
 from penstock.core.policy.support.fitted import FittedPolicy
 from penstock.core.snapshot import PolicyChoice
@@ -384,61 +376,6 @@ class Scenario(Section):
         return inf if self.run.duration is None else self.run.duration
 
 
-def load_scenario(path: Path, changes: Mapping[str, Any] | None = None) -> Scenario:
-    """Read a scenario; ``changes`` replace top-level keys, or keys of a top-level mapping.
-
-    Raises ConfigError with everything that is wrong.
-    """
-    look_up_beside(path)
-    tree = read_source(path, os.environ)
-    origin = Origin(str(path), path.absolute().parent, tree.positions)
-    if tree.problems:
-        raise origin.error(tree.problems)
-    return _checked(_with_paths(_merged(tree.value, changes or {}), origin.directory), origin)
-
-
-def scenario_of(values: Mapping[str, Any], options: Mapping[str, str] | None = None) -> Scenario:
-    """A scenario from plain values; ``options`` names the option of each key in messages.
-
-    Raises ConfigError with everything that is wrong.
-    """
-    origin = Origin("the command line", Path.cwd(), options=options or {})
-    return _checked(dict(values), origin)
-
-
 def is_fitted(policy: str) -> bool:
     """Whether a policy learns how fast engines are."""
     return issubclass(policy_class(policy), FittedPolicy)
-
-
-def _merged(value: Any, changes: Mapping[str, Any]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    merged = dict(value)
-    for key, change in changes.items():
-        if isinstance(change, dict) and isinstance(merged.get(key), dict):
-            merged[key] = merged[key] | change
-        else:
-            merged[key] = change
-    return merged
-
-
-def _with_paths(value: Any, directory: Path) -> Any:
-    """A trace named in a file lies relative to that file."""
-    prompts = value.get("prompts") if isinstance(value, dict) else None
-    if not isinstance(prompts, dict) or not isinstance(prompts.get("trace"), str):
-        return value
-    trace = directory / Path(prompts["trace"]).expanduser()
-    return value | {"prompts": prompts | {"trace": str(trace)}}
-
-
-def _checked(value: Any, origin: Origin) -> Scenario:
-    if not isinstance(value, dict):
-        raise origin.error([Problem((), "a scenario is a mapping of keys such as `servers`")])
-    try:
-        return Scenario.model_validate(value)
-    except ValidationError as error:
-        raise origin.error(explain(error, value, Scenario)) from error
-
-
-__all__ = ["ConfigError", "Scenario", "load_scenario", "scenario_of"]

@@ -8,7 +8,7 @@ from penstock import theory
 from penstock.sim.kernel.weighed_sums import Weights
 from penstock.sim.marginal_weights import bounded_queue, many_servers, one_server_tail
 from penstock.sim.outcome import Outcome, histogram_of
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.validation import PILOT, Case, Quantity
 
 _SHORTEST: Final = 20_000  # customers of a replication

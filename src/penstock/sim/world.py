@@ -1,11 +1,8 @@
 """A scenario brought to life: servers, balancers with real pools, a source, and a recorder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from math import inf
-from pathlib import Path
-from random import Random
 
 from penstock.core import snapshot
 from penstock.core.endpoint import BACKUP, Endpoint
@@ -17,7 +14,6 @@ from penstock.core.retry import RetryBudget, RetryRules
 from penstock.core.snapshot import PolicyChoice, Retry
 from penstock.sim.forecasting.in_run import load_forecast
 from penstock.sim.kernel.admission import SWEEP_S, BalancerGate, GateSweep
-from penstock.sim.kernel.arrivals import Recorded
 from penstock.sim.kernel.balancer import SimulatedBalancer
 from penstock.sim.kernel.engine_server import EngineServer
 from penstock.sim.kernel.events import Clock, Event
@@ -34,25 +30,19 @@ from penstock.sim.kernel.hedging import Hedging
 from penstock.sim.kernel.histogram import FineHistogram
 from penstock.sim.kernel.load_forecast import LoadForecast
 from penstock.sim.kernel.prefix_store import PrefixStore
-from penstock.sim.kernel.prompts import ConversationSource, PromptWorkload
 from penstock.sim.kernel.protection import GuardedEndpoint, Protection
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.reports import LoadExchange, Poll, Scrape, WeightFeed
 from penstock.sim.kernel.scaling import ScaledServers
 from penstock.sim.kernel.server import FifoServer, Server, SharingServer
 from penstock.sim.kernel.session_server import SessionServer
-from penstock.sim.kernel.source import ClosedSource, OpenSource, Source, Workload
+from penstock.sim.kernel.source import Source
 from penstock.sim.kernel.telemetry import Telemetry
 from penstock.sim.kernel.tenant_tally import TenantTally
-from penstock.sim.kernel.tenants import TenantWorkload
 from penstock.sim.kernel.timeline import Timeline
-from penstock.sim.kernel.traces import TraceConversationSource, TracedConversation, TraceWorkload
-from penstock.sim.kernel.workload import KeyedWorkload
-from penstock.sim.prompt_specs import Prompts
 from penstock.sim.scaling.scaled import scaled_servers
 from penstock.sim.scenario import Incident, Reports, Scenario, ServerGroup
-from penstock.sim.trace import BLOCK_TOKENS, read_trace
-from penstock.sim.trace_conversations import TracedTurn, conversations
+from penstock.sim.sources import length_s, source_of, stream
 
 _TICKS = 200  # points of a timeline
 _KINDS: dict[str, type[FifoServer] | type[SharingServer] | type[SessionServer]] = {
@@ -103,12 +93,12 @@ def build_world(
         _balancer(number, scenario, policy, seed, clock, servers, recorder)
         for number in range(scenario.balancers)
     ]
-    source = _source(scenario, seed, clock, balancers, recorder)
+    source = source_of(scenario, seed, clock, balancers, recorder)
     if scenario.run.drain is not None:
         source.drain_s = scenario.run.drain
     world = World(clock, servers, balancers, source, recorder, None)
     if timeline:
-        world.timeline = Timeline(clock, servers, _length_s(scenario) / _TICKS)
+        world.timeline = Timeline(clock, servers, length_s(scenario) / _TICKS)
         recorder.timeline = world.timeline
         clock.at(world.timeline, 0.0)
         if scenario.forecast is not None:
@@ -129,11 +119,6 @@ def build_world(
     for at, event in _happenings(scenario, seed, world):
         clock.at(event, at)
     return world
-
-
-def stream(seed: int, purpose: str) -> Random:
-    """The source of chance for one purpose: independent of the others, the same every time."""
-    return Random(f"{seed}/{purpose}")
 
 
 def _servers(group: ServerGroup, clock: Clock) -> Iterator[Server]:
@@ -246,135 +231,6 @@ def _protection(
     if scenario.slow_start.window:
         protection.start_slowly(scenario.slow_start.compiled())
     return protection
-
-
-def _source(
-    scenario: Scenario,
-    seed: int,
-    clock: Clock,
-    balancers: list[SimulatedBalancer],
-    recorder: Recorder,
-) -> Source:
-    if scenario.prompts is not None:
-        return _prompt_source(scenario, scenario.prompts, seed, clock, balancers, recorder)
-    work = scenario.service.build()
-    keys = scenario.keys
-    rng = stream(seed, "work")
-    workload = Workload(work, rng)
-    if scenario.tenants:
-        senders = [tenant.build(known=scenario.knows_tenants) for tenant in scenario.tenants]
-        workload = TenantWorkload(work, rng, stream(seed, "tenants"), senders)
-    elif keys is not None:
-        workload = KeyedWorkload(work, rng, stream(seed, "keys"), keys.count, keys.skew)
-    workload.of_sessions = scenario.sessions is not None
-    arrivals = scenario.arrivals
-    if arrivals.kind == "closed":
-        return ClosedSource(
-            clock,
-            arrivals.clients,
-            arrivals.think.build(),
-            workload,
-            balancers,
-            recorder,
-            stream(seed, "arrivals"),
-            customers=scenario.customers,
-            duration_s=scenario.duration_s,
-            warm_up=scenario.run.warm_up,
-        )
-    return OpenSource(
-        clock,
-        arrivals.build(scenario.capacity),
-        workload,
-        balancers,
-        recorder,
-        stream(seed, "arrivals"),
-        customers=scenario.customers,
-        duration_s=scenario.duration_s,
-        warm_up=scenario.run.warm_up,
-    )
-
-
-def _prompt_source(
-    scenario: Scenario,
-    prompts: Prompts,
-    seed: int,
-    clock: Clock,
-    balancers: list[SimulatedBalancer],
-    recorder: Recorder,
-) -> Source:
-    if prompts.trace:
-        return _trace_source(scenario, prompts, seed, clock, balancers, recorder)
-    engine, work = scenario.servers[0].engine, stream(seed, "work")
-    assert engine is not None
-    return ConversationSource(
-        clock,
-        scenario.arrivals.build(1.0),
-        PromptWorkload(
-            [t.build(known=scenario.knows_tenants) for t in prompts.tenants],
-            engine.block_tokens,
-            work,
-        ),
-        balancers,
-        recorder,
-        stream(seed, "arrivals"),
-        stream(seed, "thinking"),
-        customers=scenario.customers,
-        duration_s=scenario.duration_s,
-        warm_up=scenario.run.warm_up,
-    )
-
-
-def _trace_source(
-    scenario: Scenario,
-    prompts: Prompts,
-    seed: int,
-    clock: Clock,
-    balancers: list[SimulatedBalancer],
-    recorder: Recorder,
-) -> Source:
-    requests = list(islice(read_trace(Path(prompts.trace)), prompts.limit or None))
-    workload = TraceWorkload(
-        [request.input_tokens for request in requests],
-        [1 if prompts.prefill_only else each.output_tokens for each in requests],
-        [list(request.blocks) for request in requests],
-        BLOCK_TOKENS,
-    )
-    rng, warm_up = stream(seed, "arrivals"), scenario.run.warm_up
-    if prompts.think:
-        talks = [_conversation(turns, prompts.rate_scale) for turns in conversations(requests)]
-        return TraceConversationSource(
-            clock, talks, workload, balancers, recorder, rng, warm_up=warm_up
-        )
-    times_s = [request.at_s / prompts.rate_scale for request in requests]
-    return OpenSource(
-        clock,
-        Recorded(times_s),
-        workload,
-        balancers,
-        recorder,
-        rng,
-        customers=len(requests),
-        warm_up=warm_up,
-    )
-
-
-def _conversation(turns: Sequence[TracedTurn], rate_scale: float) -> TracedConversation:
-    start_s = turns[0].request.at_s / rate_scale
-    pauses_s = [start_s, *(turn.think_s for turn in turns[1:])]
-    return TracedConversation([turn.number for turn in turns], pauses_s)
-
-
-def _length_s(scenario: Scenario) -> float:
-    """About how long a run takes on the virtual clock."""
-    if scenario.duration_s < inf:
-        return scenario.duration_s
-    arrivals = scenario.arrivals
-    if arrivals.kind == "closed":
-        cycle_s = arrivals.think.build().mean + scenario.service.build().mean
-        rate = min(arrivals.clients / cycle_s, scenario.capacity)
-    else:
-        rate = arrivals.build(scenario.capacity).rate
-    return scenario.customers / rate
 
 
 def _happenings(scenario: Scenario, seed: int, world: World) -> Iterator[tuple[float, Event]]:

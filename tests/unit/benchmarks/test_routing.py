@@ -21,7 +21,7 @@ from penstock.core.snapshot import PolicyChoice
 from penstock.sim.engine_timing import PROFILES
 from penstock.sim.experiment import Comparison, Result
 from penstock.sim.outcome import Outcome
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 
 KINDS = kinds(None)
 VARIANTS = ("", ", 2 workers", " with objectives")

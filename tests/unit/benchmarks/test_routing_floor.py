@@ -22,7 +22,7 @@ from penstock.fleet.replay.session import Workload
 from penstock.sim.engine_timing import PROFILES
 from penstock.sim.experiment import compare
 from penstock.sim.inference import InferenceEngine
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 
 [SHARED] = [kind for kind in kinds(None) if kind.name == "shared prompts"]
 # Conversations of three turns; three system prompts. Open: turns bring the answers before them.

@@ -11,7 +11,7 @@ from penstock.config.document.choice import choose
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.experiment import compare
 from penstock.sim.outcome import OwnPolicyError
-from penstock.sim.scenario import load_scenario
+from penstock.sim.scenario_file import load_scenario
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "own-policy"
 NAME = "two_choices:TwoChoices"

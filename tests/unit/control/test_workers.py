@@ -7,8 +7,9 @@ import signal
 import pytest
 
 from penstock.control.events import Events
+from penstock.control.workers.ended import describe_exit, forget_running
 from penstock.control.workers.sockets import ListeningSockets
-from penstock.control.workers.workers import StartError, Workers, describe_exit, forget_running
+from penstock.control.workers.workers import StartError, Workers
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.layout import (
     H_ENDPOINT_ROWS_USED,

@@ -10,7 +10,7 @@ from penstock.core.policy.support.slots import Slots
 from penstock.core.request import Request
 from penstock.core.ticket import DONE, Ticket
 from penstock.sim.experiment import Comparison, compare
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 from tests.contract.pools import env
 
 

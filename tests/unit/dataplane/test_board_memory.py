@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from penstock.control.workers.workers import forget_running
+from penstock.control.workers.ended import forget_running
 from penstock.dataplane.board.layout import (
     H_ENDPOINT_ROWS_USED,
     L_REQUESTS,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from penstock._form import form
-from penstock.control.workers.workers import forget_running
+from penstock.control.workers.ended import forget_running
 from penstock.core.admission.refusals import Ending
 from penstock.core.caller import Caller
 from penstock.core.env import Env

@@ -6,7 +6,8 @@ import pytest
 
 from penstock.config.load.errors import ConfigError
 from penstock.sim.outcome import Outcome, run_once
-from penstock.sim.scenario import Scenario, scenario_of
+from penstock.sim.scenario import Scenario
+from penstock.sim.scenario_file import scenario_of
 
 ONE_SERVER: dict[str, Any] = {
     "arrivals": {"load": 0.8},

@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.sim.outcome import run_once
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.statistics import interval
 
 REPLICATIONS = 40

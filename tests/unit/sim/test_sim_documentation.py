@@ -7,7 +7,7 @@ import yaml
 
 from penstock.cli.simulate import simulate
 from penstock.sim.reference import FILE, with_reference
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / FILE).read_text("utf-8")

@@ -7,7 +7,7 @@ import pytest
 from penstock.sim.expectation import expectation
 from penstock.sim.experiment import Comparison, compare
 from penstock.sim.likely_mistakes import likely_mistakes
-from penstock.sim.scenario import load_scenario
+from penstock.sim.scenario_file import load_scenario
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SCENARIOS = EXAMPLES / "scenarios"

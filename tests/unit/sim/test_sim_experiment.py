@@ -22,7 +22,8 @@ from penstock.sim.experiment import compare
 from penstock.sim.report.page import comparison_page
 from penstock.sim.report.table import comparison_table
 from penstock.sim.report.wording import duration, measure
-from penstock.sim.scenario import Scenario, scenario_of
+from penstock.sim.scenario import Scenario
+from penstock.sim.scenario_file import scenario_of
 from tests.harness.reports import drawings_of
 from tests.harness.waiting import PATIENCE_S, wait_until
 

@@ -6,7 +6,7 @@ import pytest
 
 from penstock.sim.experiment import Comparison, compare
 from penstock.sim.report.page import comparison_page
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 
 STEADY: dict[str, Any] = {
     "arrivals": {"kind": "deterministic", "rate": 20},

@@ -10,7 +10,7 @@ from penstock.sim.kernel.events import Clock
 from penstock.sim.kernel.faults import Pause
 from penstock.sim.kernel.hedging import Hedging
 from penstock.sim.kernel.server import FifoServer
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.world import build_world
 from tests.unit.sim.worlds import SmallWorld
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from penstock.config.load.errors import ConfigError
-from penstock.sim.scenario import Scenario, scenario_of
+from penstock.sim.scenario import Scenario
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.world import World, build_world
 
 _FAILS_AT_S = 20.0

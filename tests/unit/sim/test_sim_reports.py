@@ -14,7 +14,7 @@ from penstock.sim.kernel.reports import Poll, Scrape, WeightFeed
 from penstock.sim.kernel.server import FifoServer, SharingServer
 from penstock.sim.kernel.telemetry import Telemetry
 from penstock.sim.outcome import run_once
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.world import build_world
 from tests.unit.sim.worlds import SmallWorld
 

@@ -7,7 +7,8 @@ import pytest
 
 from penstock.config.load.errors import ConfigError
 from penstock.sim.kernel.recorder import Recorder
-from penstock.sim.scenario import Scenario, load_scenario, scenario_of
+from penstock.sim.scenario import Scenario
+from penstock.sim.scenario_file import load_scenario, scenario_of
 from penstock.sim.world import World, build_world
 
 

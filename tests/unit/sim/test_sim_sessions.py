@@ -10,7 +10,7 @@ from penstock.sim.kernel.job import Job
 from penstock.sim.kernel.laws import Deterministic
 from penstock.sim.kernel.session_server import SessionJob, SessionRules, SessionServer
 from penstock.sim.outcome import run_once
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 from tests.unit.sim.worlds import GivenWork, SmallWorld
 
 MOVES = SessionRules(True, None)

@@ -13,7 +13,8 @@ from rich.console import Console
 from penstock.cli.simulate import simulate
 from penstock.sim.likely_mistakes import likely_mistakes
 from penstock.sim.report.swept import sweep_page, sweep_table
-from penstock.sim.scenario import Scenario, scenario_of
+from penstock.sim.scenario import Scenario
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.sweep import Sweep, parse_range, sweep
 from tests.harness.reports import drawings_of
 

@@ -6,7 +6,7 @@ import pytest
 
 from penstock.config.load.errors import ConfigError
 from penstock.sim.outcome import Outcome, run_once
-from penstock.sim.scenario import scenario_of
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.tenants import jain
 
 CROWDED: dict[str, Any] = {

@@ -10,7 +10,8 @@ from penstock.sim.kernel.events import Event
 from penstock.sim.kernel.job import Job
 from penstock.sim.kernel.laws import Deterministic
 from penstock.sim.kernel.source import Workload
-from penstock.sim.scenario import Scenario, scenario_of
+from penstock.sim.scenario import Scenario
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.trace_conversations import NOMINAL_TOKEN_S
 from penstock.sim.world import build_world
 

@@ -10,7 +10,8 @@ from penstock import theory
 from penstock.sim import validation
 from penstock.sim.marginal_weights import bounded_queue, many_servers, one_server_tail
 from penstock.sim.outcome import run_once
-from penstock.sim.scenario import Scenario, scenario_of
+from penstock.sim.scenario import Scenario
+from penstock.sim.scenario_file import scenario_of
 from penstock.sim.statistics import Interval, controlled_interval, interval
 from penstock.sim.theory_cases import cases
 from penstock.sim.validation import Case, Quantity, examine

@@ -21,9 +21,9 @@ import msgspec
 from msgspec.structs import replace
 
 from penstock.control.discovery.flapping import Flapping
+from penstock.control.discovery.free_names import free_name, named, shown
 from penstock.control.discovery.source import API, FILE, Place, Source, place_of
 from penstock.core.snapshot import Endpoint
-from penstock.core.snapshot.address import shown_address
 
 
 class TooManyError(Exception):
@@ -90,7 +90,7 @@ class Membership:
         """
         told: dict[Place, Endpoint] = {}
         for endpoint in endpoints:
-            told.setdefault(place_of(endpoint), _named(endpoint, endpoint.name or _shown(endpoint)))
+            told.setdefault(place_of(endpoint), named(endpoint, endpoint.name or shown(endpoint)))
         known = self._pools.setdefault(pool, _Pool())
         part = known.parts.get(source, _Part())
         if source.holds and not told:
@@ -125,7 +125,7 @@ class Membership:
         part = known.parts.get(source) if known is not None else None
         if known is None or part is None or not part.answered:
             return self.set(source, pool, came, most)
-        new = {place_of(e): _named(e, e.name or _shown(e)) for e in came}
+        new = {place_of(e): named(e, e.name or shown(e)) for e in came}
         gone = [place for place in left if place in part.told and place not in new]
         size = len(part.told) + sum(place not in part.told for place in new) - len(gone)
         if source.holds and size - len(part.going.keys() - new.keys()) <= 0:
@@ -246,12 +246,12 @@ class Membership:
             known.used = {endpoint.name for endpoint in fixed}
             for place, name in list(names.items()):
                 if name in known.used:
-                    names[place] = _free_name(found[place], known.used)
+                    names[place] = free_name(found[place], known.used)
                 known.used.add(names[place])
         came = found.keys() - names.keys()
         if came:
             for place in [place for place in found if place in came]:
-                names[place] = _free_name(found[place], known.used)
+                names[place] = free_name(found[place], known.used)
                 known.used.add(names[place])
         return fixed + tuple(
             [
@@ -387,22 +387,3 @@ def _as_before(before: dict[Place, Endpoint], now: dict[Place, Endpoint]) -> dic
         place: before[place] if before.get(place) == endpoint else endpoint
         for place, endpoint in now.items()
     }
-
-
-def _free_name(endpoint: Endpoint, used: set[str]) -> str:
-    name = endpoint.name
-    if name in used:
-        name = _shown(endpoint)
-    number = 2
-    while name in used:
-        name = f"{_shown(endpoint)}~{number}"
-        number += 1
-    return name
-
-
-def _shown(endpoint: Endpoint) -> str:
-    return shown_address(endpoint.host, endpoint.port) + endpoint.base_path
-
-
-def _named(endpoint: Endpoint, name: str) -> Endpoint:
-    return endpoint if endpoint.name == name else replace(endpoint, name=name)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from penstock.control.workers.ended import forget_running
 from penstock.control.workers.takeover import Process, is_running
-from penstock.control.workers.workers import forget_running
 from penstock.dataplane.board.memory import Board
 
 HALVES: Final = 2

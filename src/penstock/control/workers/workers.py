@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from time import monotonic, time
-from typing import Final, Literal, cast
+from time import monotonic
+from typing import Final, cast
 
 from penstock.control.events import Events
+from penstock.control.workers.ended import describe_exit, forget_running, pause_before
 from penstock.control.workers.process import (
     WORKER_COMMAND,
     SnapshotRefused,
@@ -17,17 +17,11 @@ from penstock.control.workers.process import (
     WorkerProcess,
 )
 from penstock.control.workers.sockets import ListeningSockets
+from penstock.control.workers.worker import Worker
 from penstock.core.snapshot import Snapshot
 from penstock.core.snapshot.changes import EndpointChanges
 from penstock.dataplane.board.layout import (
-    ADDRESS_SLOTS,
-    P_KEPT_BYTES,
-    P_LIMIT_MILLI,
-    P_WAITING,
-    W_CONNECTIONS,
     W_HEARTBEAT_MS,
-    W_IDLE_ENDPOINT_CONNECTIONS,
-    W_SESSIONS,
 )
 from penstock.dataplane.board.memory import Board
 from penstock.dataplane.board.wakers import Wakers
@@ -37,46 +31,15 @@ _START_S: Final = 60.0  # to take its first snapshot; an interpreter's start tak
 _ANSWER_S: Final = 15.0  # to take a further one; resolving names may take seconds
 _QUESTION_S: Final = 5.0  # to answer one; a worker is never silent for so long in good order
 _STEADY_S: Final = 5.0  # a worker that served for less, or never, ended "at start"
-_FIRST_PAUSE_S: Final = 0.1  # before the second restart in a row; then doubled
-_LONGEST_PAUSE_S: Final = 5.0
 _GRACE_S: Final = 2.0  # after a stop's deadline, before the worker is killed
 _LOOK_S: Final = 1.0  # between two looks at the heartbeats, which come four times a second
 _SILENT_WARN: Final = 10  # looks
 _SILENT_KILL: Final = 30
-State = Literal["starting", "ready", "restarting", "stopping", "ended"]
+_EVENTFD: Final = os.EFD_NONBLOCK | os.EFD_CLOEXEC
 
 
 class StartError(Exception):
     """The balancer cannot start. The text is for people."""
-
-
-class Worker:
-    """The slot of one worker, filled by one process after another."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.state: State = "starting"
-        self.since: float = time()  # of the state, seconds since 1970
-        self.restarts: int = 0
-        self.process: WorkerProcess | None = None
-        self.ready_at: float = 0.0  # when its process began to serve, monotonic; 0.0: not yet
-        self.silent_looks: int = 0
-        self.last_heartbeat: int = 0
-
-    def change_to(self, state: State) -> None:
-        """Change the state."""
-        self.state = state
-        self.since = time()
-
-    @property
-    def pid(self) -> int:
-        """Of the process; 0 while there is none."""
-        return self.process.pid if self.process is not None else 0
-
-    @property
-    def generation(self) -> int:
-        """Of the snapshot that it acknowledged last; 0 while there is no process."""
-        return self.process.generation if self.process is not None else 0
 
 
 class Workers:
@@ -113,7 +76,7 @@ class Workers:
         self.on_worker_ended: Callable[[int], None] = lambda index: None
         self.patience_s = 0.0
         self.datagrams_held = False  # another version's workers read them
-        self._wakers = Wakers(own.start, [_eventfd() for _ in own])
+        self._wakers = Wakers(own.start, [os.eventfd(0, _EVENTFD) for _ in own])
         board.wakers = self._wakers
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -271,7 +234,7 @@ class Workers:
             worker.restarts += 1
             steady = worker.ready_at > 0.0 and monotonic() - worker.ready_at >= _STEADY_S
             early_ends = 0 if steady else early_ends + 1
-            pause_s = _pause_s(early_ends)
+            pause_s = pause_before(early_ends)
             when = f"in {pause_s:g} s" if pause_s else "at once"
             self._events.error(
                 "worker.ended",
@@ -423,10 +386,6 @@ class Workers:
             worker.process.kill()
 
 
-def _eventfd() -> int:
-    return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-
 def _at_once(asked: Sequence[Sequence[object]]) -> None:
     """Nothing is to be waited for."""
 
@@ -434,44 +393,6 @@ def _at_once(asked: Sequence[Sequence[object]]) -> None:
 def _lend_none(index: int, asked: Sequence[Sequence[object]]) -> list[list[object]]:
     """Nobody owns any limits."""
     return []
-
-
-def forget_running(board: Board, worker: int) -> None:
-    """Zero a dead worker's current counts; its totals stay."""
-    cells = board.cells
-    for row in range(board.endpoint_rows_used):
-        board.clear_present_load(row, worker)
-    for row in range(board.pool_rows_used):
-        at = board.pool(row, worker)
-        cells[at + P_WAITING] = 0
-        cells[at + P_LIMIT_MILLI] = 0
-        board.clear_queue(row, worker)
-        cells[at + P_KEPT_BYTES] = 0
-    at = board.worker(worker)
-    cells[at + W_CONNECTIONS] = 0
-    cells[at + W_SESSIONS] = 0
-    cells[at + W_IDLE_ENDPOINT_CONNECTIONS] = 0
-    for sketch_row in range(2):
-        for slot in range(ADDRESS_SLOTS):
-            cells[board.address_slot(sketch_row, slot, worker)] = 0
-
-
-def describe_exit(code: int) -> str:
-    """An exit code as ``subprocess`` gives it, for people."""
-    if code >= 0:
-        return f"ended with code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
-
-
-def _pause_s(early_ends: int) -> float:
-    """The pause before a restart: none after a steady run or a single early end."""
-    if early_ends < 2:
-        return 0.0
-    pause_s: float = _FIRST_PAUSE_S * 2.0 ** (early_ends - 2)
-    return min(_LONGEST_PAUSE_S, pause_s)
 
 
 def _fail(first: asyncio.Future[None], error: StartError) -> None:

@@ -5,7 +5,8 @@ import pytest
 from penstock.config.load.errors import ConfigError
 from penstock.core.snapshot import PolicyChoice
 from penstock.sim.outcome import run_once
-from penstock.sim.scenario import Scenario, scenario_of
+from penstock.sim.scenario import Scenario
+from penstock.sim.scenario_file import scenario_of
 
 FLOOD = {
     "arrivals": {"kind": "profile", "points": [["0s", 5], ["60s", 5], ["90s", 30], ["300s", 5]]},
