@@ -29,6 +29,7 @@ def targets() -> dict[str, Callable[[bytes], None]]:
         "client-hello": streams.client_hello,
         "proxy": streams.proxy,
         "websocket": streams.websocket,
+        "websocket-messages": streams.messages,
         "form": streams.form,
         "sse": streams.events,
         "ext-proc": streams.gateway,

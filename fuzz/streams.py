@@ -2,6 +2,8 @@
 
 import json
 
+from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
+
 from fuzz.cuts import cut
 from penstock.wire.client_hello import ClientHelloReader
 from penstock.wire.ext_proc import decode_request
@@ -11,9 +13,11 @@ from penstock.wire.preface import ABSENT, BAD, FOUND, NEED_MORE
 from penstock.wire.proxy_protocol import read_proxy_datagram, read_proxy_header
 from penstock.wire.sse import SseMeter
 from penstock.wire.websocket import FrameFollower
+from penstock.wire.websocket_messages import MessageReader
 
 _APIS = (CHAT, COMPLETION, RESPONSE, ANTHROPIC, LLAMACPP)
 _BOUNDARY = b"b"
+_MESSAGE_BYTES = 300
 
 
 def client_hello(data: bytes) -> None:
@@ -63,6 +67,43 @@ def _followed(pieces: list[bytes]) -> tuple[bool, ...]:
         assert follower.boundary != len(piece) or follower.between_frames
     ends = follower.between_frames
     return follower.is_frames, ends, follower.close_passed, follower.message_open
+
+
+def messages(data: bytes) -> None:
+    """A client's messages are the same however they are cut, and wsproto reads them alike."""
+    whole, pieces = cut(data)
+    found, code = _read_messages([whole])
+    assert (found, code) == _read_messages(pieces)
+    judge = FrameProtocol(client=False, extensions=[])
+    judge.receive_bytes(whole)
+    judged: list[tuple[int, bytes]] = []
+    payload = b""
+    try:
+        for frame in judge.received_frames():
+            if frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONTINUATION):
+                part = frame.payload
+                assert not isinstance(part, tuple)  # that is a close's
+                payload += part.encode() if isinstance(part, str) else bytes(part)
+                if frame.message_finished:
+                    judged.append((int(frame.opcode), payload))
+                    payload = b""
+            elif frame.opcode == Opcode.CLOSE:
+                break
+    except ParseFailed:
+        return
+    ours = [(kind, body) for kind, body in found if kind in (1, 2)]
+    assert code or ours == judged
+
+
+def _read_messages(pieces: list[bytes]) -> tuple[list[tuple[int, bytes]], int]:
+    reader = MessageReader(True, _MESSAGE_BYTES)
+    found = []
+    for piece in pieces:
+        found += [(each.kind, each.data) for each in reader.feed(piece)]
+        assert reader.unfinished <= _MESSAGE_BYTES
+    assert bool(reader.code) == bool(reader.reason)
+    assert all(len(data) <= _MESSAGE_BYTES for _, data in found)
+    return found, reader.code
 
 
 def form(data: bytes) -> None:
