@@ -105,7 +105,8 @@ def extensions() -> list[Extension]:
 
 
 def _in_c(name: str) -> Extension:
-    return Extension(name, [f"src/{name.replace('.', '/')}.c"], optional=True)
+    optional = os.environ.get("PENSTOCK_REQUIRE_COMPILED") != "1"
+    return Extension(name, [f"src/{name.replace('.', '/')}.c"], optional=optional)
 
 
 def generate(library: Extension) -> None:
