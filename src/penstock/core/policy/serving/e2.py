@@ -119,8 +119,8 @@ class ExploitExplore(FittedPolicy):
     ) -> float:
         prefill_s = work.fade(now, self._window_s) * model.token_s
         # Of answers that are not known, as many as are expected of this one.
-        others = max(endpoint.load() - self._decoding.requests(endpoint), 0)
-        left = self._decoding.tokens_left(endpoint, now) + others * request.output_tokens
+        load = endpoint.load()
+        left = self._decoding.tokens_expected(endpoint, load, request.output_tokens, now)
         return prefill_s + left * model.step_s + model.overdue_s
 
     def _works(self, endpoints: list[Endpoint]) -> list[_Work]:

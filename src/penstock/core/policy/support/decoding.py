@@ -58,6 +58,14 @@ class Decoding:
             under.tokens = tokens
         return under.tokens
 
+    def tokens_expected(self, endpoint: Endpoint, load: int, answer: int, now: float) -> int:
+        """The same, of all ``load`` requests there; of answers that are not known, ``answer``."""
+        under = self._under.get(endpoint)
+        if under is None:
+            return max(load, 0) * answer
+        others = max(load - len(under.tickets), 0)
+        return self.tokens_left(endpoint, now) + others * answer
+
     def requests(self, endpoint: Endpoint) -> int:
         """Of how many answers that is."""
         under = self._under.get(endpoint)
