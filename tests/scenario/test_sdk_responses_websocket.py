@@ -3,16 +3,18 @@ balancer between."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import openai
+import pytest
 import pytest_asyncio
 
 from penstock.fleet.engine.server import EngineServer
 from tests.harness.serving import MODEL, start_balancer, two_engines
 
-KEY = "k" * 40
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # one balancer for all of them
+
+POOR, ALSO_POOR, RICH = "p" * 40, "a" * 40, "r" * 40
 NO_PROXY: Any = {"proxy": None}
 CREATE: Any = {"type": "response.create", "model": MODEL, "max_output_tokens": 5, "store": False}
 LONG = "a long story about the sea, told once more from its beginning. " * 40
@@ -21,18 +23,29 @@ LONG = "a long story about the sea, told once more from its beginning. " * 40
 class Served:
     def __init__(self, url: str, engines: list[EngineServer]) -> None:
         self.engines = engines
-        self.client = openai.AsyncOpenAI(
-            base_url=f"{url}/v1",
-            websocket_base_url=f"{url.replace('http', 'ws', 1)}/v1",
-            api_key=KEY,
+        self._url = url
+
+    def client(self, key: str) -> openai.AsyncOpenAI:
+        over_websocket = self._url.replace("http", "ws", 1)
+        return openai.AsyncOpenAI(
+            base_url=f"{self._url}/v1", websocket_base_url=f"{over_websocket}/v1", api_key=key
         )
 
-    def connect(self) -> Any:
-        return self.client.responses.connect(websocket_connection_options=NO_PROXY, max_retries=0)
+    def running(self) -> int:
+        return sum(engine.load().running for engine in self.engines)
+
+    def slow_down(self, factor: float) -> None:
+        for engine in self.engines:
+            engine.faults.slow_factor = factor
+            engine.faults_changed()
 
 
-@pytest_asyncio.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+def connect(client: openai.AsyncOpenAI) -> Any:
+    return client.responses.connect(websocket_connection_options=NO_PROXY, max_retries=0)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     async with two_engines(speedup=50.0) as engines:
         pool = {
             "kind": "llm",
@@ -40,9 +53,13 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
             "endpoints": [engine.url for engine in engines],
             "websocket_responses": "on",
         }
-        tenants = {"acme": {"keys": {"a": {"key": KEY}}, "budgets": {"tokens": 3000}}}
+        tenants = {
+            "poor": {"keys": {"a": {"key": POOR}}, "budgets": {"tokens": 3000}},
+            "also-poor": {"keys": {"a": {"key": ALSO_POOR}}, "budgets": {"tokens": 3000}},
+            "rich": {"keys": {"a": {"key": RICH}}},
+        }
         document = {"pools": {"engines": pool}, "workers": 1, "tenants": tenants}
-        balancer = await start_balancer(tmp_path, document)
+        balancer = await start_balancer(tmp_path_factory.mktemp("served"), document)
         try:
             yield Served(balancer.url, engines)
         finally:
@@ -60,7 +77,7 @@ async def last_of(connection: Any) -> Any:
 
 
 async def test_turns_go_on_and_budgets_hold(served: Served) -> None:
-    async with served.client, served.connect() as connection:
+    async with served.client(POOR) as client, connect(client) as connection:
         await connection.send(CREATE | {"input": "hello"})
         first = await last_of(connection)
         assert first.response.usage.output_tokens == 5
@@ -82,10 +99,10 @@ async def test_turns_go_on_and_budgets_hold(served: Served) -> None:
 
 
 async def test_whole_prompts_go_where_their_prefix_is_from_any_socket(served: Served) -> None:
-    async with served.client:
+    async with served.client(RICH) as client:
         cached = []
         for number in range(4):
-            async with served.connect() as connection:
+            async with connect(client) as connection:
                 await connection.send(CREATE | {"input": f"{LONG}{number}"})
                 event = await last_of(connection)
                 cached.append(event.response.usage.input_tokens_details.cached_tokens)
@@ -94,26 +111,23 @@ async def test_whole_prompts_go_where_their_prefix_is_from_any_socket(served: Se
 
 
 async def test_a_client_that_leaves_cancels_its_response(served: Served) -> None:
-    async with served.client:
-        for engine in served.engines:
-            engine.faults.slow_factor = 1000.0
-            engine.faults_changed()
-        async with served.connect() as connection:
-            await connection.send(CREATE | {"input": "hello", "max_output_tokens": 500})
-            async with asyncio.timeout(20.0):
-                while not sum(engine.load().running for engine in served.engines):  # noqa: ASYNC110
+    served.slow_down(1000.0)
+    try:
+        async with served.client(RICH) as client, asyncio.timeout(20.0):
+            async with connect(client) as connection:
+                await connection.send(CREATE | {"input": "hello", "max_output_tokens": 500})
+                while not served.running():  # noqa: ASYNC110 - an engine announces nothing
                     await asyncio.sleep(0.01)
-        async with asyncio.timeout(20.0):
-            while sum(engine.load().running for engine in served.engines):  # noqa: ASYNC110
+            while served.running():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+    finally:
+        served.slow_down(1.0)
 
 
 async def test_realtime_stays_with_its_engine_and_its_responses_count(served: Served) -> None:
     async with (
-        served.client,
-        served.client.realtime.connect(
-            model=MODEL, websocket_connection_options=NO_PROXY
-        ) as connection,
+        served.client(ALSO_POOR) as client,
+        client.realtime.connect(model=MODEL, websocket_connection_options=NO_PROXY) as connection,
     ):
         assert (await connection.recv()).type == "session.created"
         asked: Any = {"max_output_tokens": 4}

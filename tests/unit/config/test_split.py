@@ -41,6 +41,10 @@ def test_it_becomes_two_pools_of_which_one_takes_requests(tmp_path: Path) -> Non
             "does not go with `sticky`",
         ),
         (text("prefill: p", more="kind: llm, resume: on"), "does not go with `resume`"),
+        (
+            text("prefill: p", more="kind: llm, websocket_responses: on"),
+            "does not go with `split`",
+        ),
         (text("prefill: p, bootstrap_port: 9"), "has no effect: `connector: nixl`"),
         (text("prefill: p, connector: sglang, threshold: 9"), "`connector: sglang`"),
         (

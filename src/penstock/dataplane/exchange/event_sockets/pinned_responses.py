@@ -125,10 +125,10 @@ class PinnedResponses(ResponseOwner, PinnedOwner):
             return
         self._waits = None
         relay = self._relay
-        while self._behind and self._waits is None and relay is not None:
+        while self._behind and relay is not None and not self.waits():
             relay.go_on_with(self._behind.pop(0))
             relay = self._relay
-        if self._waits is None and relay is not None:
+        if relay is not None and not self.waits():
             relay.on_free()
 
     # --- what the engine says of them -----------------------------------------------------------
