@@ -127,9 +127,7 @@ class MessageReader:
         elif length == _LENGTH_OF_64_BITS:
             taken = 10
         start = at + taken
-        if self._of_client:
-            taken += MASK_BYTES
-        if size - at < taken:
+        if size < start:
             return 0
         if start - at > 2:
             least = _LENGTH_OF_16_BITS if length == _LENGTH_OF_16_BITS else _MAX_16_BITS + 1
@@ -140,6 +138,10 @@ class MessageReader:
         if first & 0x0F <= BINARY and len(self._message) + length > self._most:
             self._fail(TOO_BIG, f"a message has over {self._most} bytes")
             return taken
+        if self._of_client:
+            taken += MASK_BYTES
+        if size - at < taken:
+            return 0
         self._first = first
         self._mask = data[start : at + taken]
         self._left = length
