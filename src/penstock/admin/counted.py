@@ -20,6 +20,7 @@ from penstock.dataplane.board.layout import (
     P_HEDGES_WON,
     P_LATE_TOKENS,
     P_NO_ENDPOINT,
+    P_PREEMPTED,
     P_PROBES,
     P_PROBES_FAILED,
     P_REQUESTS,
@@ -125,6 +126,11 @@ POOL_COUNTERS: Final[tuple[Row, ...]] = (
     ("hedges_won", P_HEDGES_WON, "Second endpoints that answered first."),
     ("hedges_denied", P_HEDGES_DENIED, "Second endpoints that the budget forbade."),
     ("resumed_answers", P_RESUMED, "Times that another endpoint went on with a cut answer."),
+    (
+        "preempted_requests",
+        P_PREEMPTED,
+        "Times that a request without a token lost its place to a more important one.",
+    ),
     ("unread_prompts", P_UNREAD, "Prompts not read because too many arrived at once."),
     (
         "copies_given_up",

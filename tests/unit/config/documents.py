@@ -404,6 +404,7 @@ pools:
       token: 20s
       first_token_header: {name: X-First-Token, floor: 2s, ceiling: 30s}
     hedge: {after: p99, budget_share: 0.02}
+    admission: {queue: {length: 9, preemptions: 1}}
     resume: {max_resumes: 3, exact: true, token_ids: true, answer_bytes: 2MiB}
     drain: {move_streams: 30s}
     websocket_responses: {message_bytes: 4MiB, most: 8}

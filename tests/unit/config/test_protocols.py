@@ -469,6 +469,12 @@ def test_server_ids_fit_the_connection_ids_of_their_pool(
         ("kind: llm, resume: {exact: true}", "exact", "write `token_ids: true`"),
         ("resume: on", "resume", "not of kind llm"),
         ("websocket_responses: on", "websocket_responses", "not of kind llm"),
+        ("admission: {queue: {preemptions: 1}}", "preemptions", "not of kind llm"),
+        (
+            "kind: llm, retry: {generations: false}, admission: {queue: {preemptions: 1}}",
+            "preemptions",
+            "asked for once more",
+        ),
         ("kind: llm, retry: off, timeouts: {first_token: 5s}", "first_token", "`retry` forbids"),
         (
             "kind: llm, retry: {generations: false}, timeouts: {first_token: 5s}",

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.core.admission.gate import Gate, Waiter
+from penstock.core.admission.gate import Gate
 from penstock.core.admission.needs import needs_of
 from penstock.core.admission.refusals import DROPPED, FULL, LATE, SHED, Ending
 from penstock.core.admission.scheduler import QueueEntry, Scheduler
+from penstock.core.admission.waiter import Waiter
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.pool.pool import NO_ROOM, NOBODY, ROOM
@@ -26,6 +27,7 @@ class Caller(Waiter):
     def __init__(self, model: str, importance: int = 64) -> None:
         super().__init__(importance, 0.0)
         self.model = self.needs = model
+        self.answers = False  # it has a token
 
 
 class Site(Gate):
@@ -37,6 +39,8 @@ class Site(Gate):
     def __init__(self, spec: Admission, scheduler: Scheduler | None = None, **places: int) -> None:
         super().__init__(spec, Env(Random(1), 100.0), scheduler)
         self.places = places
+        self.engines = {model: Endpoint(model) for model in places}
+        self.preempted: list[Caller] = []
         self.running: list[Caller] = []
         self.down: set[str] = set()
         self.rivals = 0
@@ -70,6 +74,23 @@ class Site(Gate):
     def on_admitted(self, waiter: Waiter) -> None:
         assert isinstance(waiter, Caller)
         self.begin(waiter)
+
+    def held(self, waiter: Waiter) -> Endpoint | None:
+        assert isinstance(waiter, Caller)
+        return None if waiter.answers else self.engines[waiter.model]
+
+    def usable(self, waiter: Waiter) -> list[Endpoint]:
+        assert isinstance(waiter, Caller)
+        return [self.engines[waiter.model]]
+
+    def on_preempted(self, waiter: Waiter, by: Waiter) -> None:
+        assert isinstance(waiter, Caller)
+        self.running.remove(waiter)
+        self.preempted.append(waiter)
+
+    def answer(self, caller: Caller) -> None:
+        caller.answers = True
+        self.begun(caller)
 
     def on_turned_away(self, waiter: Waiter, reason: int, why: str) -> None:
         assert isinstance(waiter, Caller)
@@ -299,7 +320,7 @@ def test_what_a_request_can_use_is_told_apart() -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["come", "end", "leave", "pass", "blink", "rival", "reload"]),
+        st.sampled_from(["come", "end", "leave", "pass", "blink", "rival", "reload", "answer"]),
         st.sampled_from("ab"),
         st.integers(0, 2),
         st.floats(0.0, 1.5),
@@ -311,6 +332,11 @@ SPECS = st.sampled_from(
         with_queue(4, 1.0),
         with_queue(4, 1.0, while_down="wait", newest_first_above=0.5),
         with_queue(4, 1.0, codel=CoDel()),
+        with_queue(4, 1.0, preemptions=1),
+        Admission(
+            queue=Queue(4, 1.0, preemptions=2),
+            limit=LimitChoice("aimd", {"initial": 2.0, "minimum": 1.0, "maximum": 2.0}),
+        ),
         Admission(
             queue=Queue(4, 1.0),
             limit=LimitChoice("aimd", {"initial": 2.0, "minimum": 1.0, "maximum": 3.0}),
@@ -327,6 +353,7 @@ def test_everybody_is_let_in_refused_or_gone_exactly_once(
     spec: Admission, steps: list[tuple[str, str, int, float]]
 ) -> None:
     site = Site(spec, a=1, b=2)
+    most = spec.queue.preemptions if spec.queue is not None else 0
     came: list[Caller] = []
     gone: list[Caller] = []
     ended: list[Caller] = []
@@ -340,6 +367,8 @@ def test_everybody_is_let_in_refused_or_gone_exactly_once(
         elif verb == "leave" and waiting:
             gone.append(waiting[number % len(waiting)])
             site.left(gone[-1], GONE)
+        elif verb == "answer" and site.running:
+            site.answer(site.running[number % len(site.running)])
         elif verb == "pass":
             site.pass_time(seconds)
         elif verb == "blink":
@@ -362,7 +391,8 @@ def test_everybody_is_let_in_refused_or_gone_exactly_once(
         assert all(why in (FULL, LATE, DROPPED, NOBODY_THERE) for _, why in site.refused)
         assert len(site.waits) <= site.queued, "one wait for each at most"
         assert all(caller.queued_s <= 1.0 + 1.5 + 1e-9 for caller in came)
-        if spec.queue is not None and spec.queue.newest_first_above == 1.0:
+        assert all(caller.preempted <= most for caller in came)
+        if spec.queue is not None and spec.queue.newest_first_above == 1.0 and not most:
             for one in waiting:
                 behind = came[came.index(one) :]
                 assert not [

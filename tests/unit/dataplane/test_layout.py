@@ -44,7 +44,7 @@ KNOWN = {
     "endpoint states": (1, "1bbcbbf0"),
     "engine reports": (3, "cf058d22"),
     "endpoint load": (2, "0dc8c3fe"),
-    "pools": (2, "39f2e430"),
+    "pools": (3, "66db557e"),
     "models": (1, "02f60732"),
     "routed prefixes": (1, "29649f4a"),
     "answered prompts": (1, "f1b09cd3"),

@@ -34,6 +34,14 @@ def test_of_a_caller_that_nothing_tells_of_there_is_no_field() -> None:
     assert (told["host"], told["t_total"], told["end"]) == ("site.example", 500.0, "done")
 
 
+def test_how_often_it_lost_its_place_is_told_where_it_did() -> None:
+    head = parse_request(b"GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n", 1000, 10)
+    outcome = Outcome(head, Plan(1, None, b""), b"id", 1.0, "done")
+    assert "preempted" not in json.loads(log_line(outcome, 1.5))
+    outcome.preempted = 2
+    assert json.loads(log_line(outcome, 1.5))["preempted"] == 2
+
+
 @pytest.fixture
 def own_time() -> Iterator[None]:
     """What a test makes of the time of day ends with it."""

@@ -8,6 +8,7 @@ from penstock.config.load.errors import ConfigError
 from penstock.sim.outcome import Outcome, run_once
 from penstock.sim.scenario_file import scenario_of
 from penstock.sim.tenants import jain
+from penstock.sim.world import build_world
 
 CROWDED: dict[str, Any] = {
     "arrivals": {"load": 2.5},
@@ -117,6 +118,34 @@ def test_sharing_throws_no_prefixes_away() -> None:
     first_come = run(PROMPTS, prompts={"tenants": tenants}, knows_tenants=False).metrics
     assert fair["hit rate"] >= 0.99 * first_come["hit rate"]
     assert fair["throughput"] >= 0.97 * first_come["throughput"]
+
+
+def class_of(name: str, share: float, priority: int, tokens: int) -> dict[str, Any]:
+    sizes = {"groups": 0, "input": {"mean": tokens}, "output": {"mean": 20}}
+    return tenant(name, share, 1.0, priority=priority, **sizes)
+
+
+def test_a_class_above_takes_places_of_long_prompts_without_a_token() -> None:
+    """Nobody is lost by it, and what was computed in vain is told."""
+    p99_s: list[float] = []
+    for preemptions in (0, 1):
+        queue = {"length": 900, "timeout": "60s", "preemptions": preemptions}
+        base = PROMPTS | {
+            "arrivals": {"rate": 1.6},
+            "servers": [{"count": 2, "model": "engine", "max_in_flight": 1, "engine": ENGINE}],
+            "admission": {"queue": queue},
+            "prompts": {
+                "tenants": [class_of("urgent", 1.0, 0, 200), class_of("batch", 1.5, 9, 30000)]
+            },
+            "run": {"duration": "60s", "warm_up": 0.1, "drain": "60s", "replications": 1},
+        }
+        world = build_world(scenario_of(base), scenario_of(base).policies[0], 1)
+        world.run()
+        recorder = world.recorder
+        assert recorder.refused == 0
+        assert (recorder.preempted > 0, recorder.vain_tokens > 0) == 2 * (preemptions > 0,)
+        p99_s.append(recorder.tenants["urgent"].responses.quantile(0.99))
+    assert p99_s[1] < 0.5 * p99_s[0]
 
 
 def test_what_tenants_cannot_be_is_refused() -> None:

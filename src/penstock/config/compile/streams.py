@@ -7,6 +7,7 @@ from penstock.config.load.errors import Location
 from penstock.config.load.findings import Findings
 
 _TOKEN_KEYS: Final = ("first_token", "first_token_header", "token")
+_PREEMPTIONS: Final = ("admission", "queue", "preemptions")
 
 
 def check_streams(pool: Pool, at: Location, findings: Findings) -> None:
@@ -20,6 +21,8 @@ def check_streams(pool: Pool, at: Location, findings: Findings) -> None:
             findings.wrong(
                 (*at, "websocket_responses"), "has no effect: the pool is not of kind llm"
             )
+        if _preempts(pool):
+            findings.wrong((*at, *_PREEMPTIONS), "has no effect: the pool is not of kind llm")
         for key in given:
             findings.wrong((*at, "timeouts", key), "has no effect: the pool is not of kind llm")
         return
@@ -48,6 +51,7 @@ def check_streams(pool: Pool, at: Location, findings: Findings) -> None:
             (*at, "drain", "move_streams"),
             "has no effect without `resume`, by which another endpoint goes on: write `resume: on`",
         )
+    _check_preemptions(pool, at, findings)
     header = timeouts.first_token_header
     if header is not None and header.floor > header.ceiling:
         findings.wrong(
@@ -61,3 +65,21 @@ def check_streams(pool: Pool, at: Location, findings: Findings) -> None:
             "asks another endpoint, which `retry` forbids: leave `retry: off` and "
             "`generations: false` away",
         )
+
+
+def _preempts(pool: Pool) -> bool:
+    queue = pool.admission.queue
+    return queue is not None and queue.preemptions > 0
+
+
+def _check_preemptions(pool: Pool, at: Location, findings: Findings) -> None:
+    """Who loses its place is asked for once more, later."""
+    if not _preempts(pool):
+        return
+    if not pool.retry.generations:
+        findings.wrong(
+            (*at, *_PREEMPTIONS),
+            "has requests asked for once more, which `retry: {generations: false}` forbids",
+        )
+    if pool.split is not None:
+        findings.wrong((*at, *_PREEMPTIONS), "does not go with `split`: leave one of them away")

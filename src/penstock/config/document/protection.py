@@ -121,6 +121,12 @@ class Queue(Section):
         _QUEUE.prefix_credit,
         "Tokens in an engine's cache for which a tenant's request may go before its turn.",
     )
+    preemptions: Annotated[Count, Field(le=16)] = setting(
+        _QUEUE.preemptions,
+        "How often a request may lose its place to a more important one that would wait. Only "
+        "streamed answers of language models without a token yet lose it, and only if they may "
+        "be asked for again. 0: none does.",
+    )
 
 
 def _queue(value: Any) -> Any:

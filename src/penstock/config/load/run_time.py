@@ -64,7 +64,7 @@ POOL_KEYS: Final = _keys(
         "priority_header default_priority",
         limit=_NAMED,
         queue=_keys(
-            "length timeout newest_first_above while_down patience prefix_credit",
+            "length timeout newest_first_above while_down patience prefix_credit preemptions",
             codel=_keys("target interval"),
         ),
         throttle=_keys("k window"),

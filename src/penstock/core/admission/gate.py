@@ -10,39 +10,20 @@ from mypy_extensions import mypyc_attr
 from penstock.core import snapshot
 from penstock.core.admission import limit_of
 from penstock.core.admission.limit import ConcurrencyLimit
+from penstock.core.admission.preemption import Holder, Holders, who_yields
 from penstock.core.admission.queue import queue_of
 from penstock.core.admission.refusals import DROPPED, FULL, LATE, Ending, Refusals, refusals_of
 from penstock.core.admission.scheduler import QueueEntry, Scheduler
 from penstock.core.admission.shedding import SheddingChange
 from penstock.core.admission.tenant_shares import account_of
-from penstock.core.caller import ANYONE, Caller
+from penstock.core.admission.waiter import AbstractGate, Waiter
+from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.pool.pool import NO_ROOM, NOBODY, ROOM
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Waiter:
-    """A request at a gate: it waits in the queue, or was let in.
-
-    One that comes back to the queue has its old position again, and the rest of its time.
-    """
-
-    def __init__(self, importance: int, expires_at: float) -> None:
-        self.importance: int = importance  # 0 most
-        self.expires_at: float = expires_at  # of the request as a whole; 0.0: never
-        self.caller: Caller = ANYONE  # who asks
-        self.needs: str = ""  # whose needs are the same can use the same endpoints
-        self.charged: float = 0.0  # to its tenant, who shares the pool with others that wait
-        self.entry: QueueEntry | None = None
-        self.gate: Gate | None = None  # where it waits or was let in
-        self.admitted_at: float = 0.0
-        self.queued_s: float = 0.0
-        self.number: int = 0  # in the gate's queue; 0: it has not waited there
-        self.told: bool = False  # its wait was told
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Gate:
+class Gate(AbstractGate):
     """One pool's, in one balancer. Times are on the Env's clock."""
 
     def __init__(
@@ -65,52 +46,12 @@ class Gate:
         self._waits_for_nobody: bool = spec.queue is not None and spec.queue.while_down == "wait"
         # Others wait for the same places elsewhere: who comes, or leaves, asks who goes first.
         self.others_wait: bool = False
+        # Who may lose its place to one that is more important, where the pool wants that.
+        self.holders: Holders | None = None
+        if spec.queue is not None and spec.queue.preemptions > 0:
+            self.holders = Holders(spec.queue.preemptions)
         self._going_on: bool = False
         self._again: bool = False
-
-    # --- what whoever has it provides -------------------------------------------------------
-
-    def room(self, waiter: Waiter) -> int:
-        """Whether an endpoint takes this request: ROOM, NO_ROOM, or NOBODY where none that it can
-        use is up."""
-        raise NotImplementedError
-
-    def on_admitted(self, waiter: Waiter) -> None:
-        """Who waited may go on. May end at once."""
-        raise NotImplementedError
-
-    def on_turned_away(self, waiter: Waiter, reason: int, why: str) -> None:
-        """Who came, or waited, may not go on."""
-        raise NotImplementedError
-
-    def goes_first(self, entry: QueueEntry) -> bool:
-        """Whether none of the ``others_wait`` that needs the same goes before it."""
-        return True
-
-    def waits_elsewhere(self, waiter: Waiter) -> bool:
-        """Whether one of the ``others_wait`` needs the same and is as important."""
-        return False
-
-    def on_place_free(self) -> None:
-        """A place is free that one of the ``others_wait`` may have."""
-
-    def cost(self, waiter: Waiter) -> float:
-        """What it is thought to use: tokens of a language model, or 1 for any other request. Asked
-        only where others wait."""
-        return 1.0
-
-    def cached(self, waiter: Waiter) -> float:
-        """Tokens of its prompt that a cache holds where there may be room."""
-        return 0.0
-
-    def on_queued(self) -> None:
-        """One more waits."""
-
-    def on_waited(self, waiter: Waiter) -> None:
-        """That one left the queue to go on."""
-
-    def on_change(self) -> None:
-        """The number of those who wait, or the limit, changed."""
 
     # --- a request comes --------------------------------------------------------------------
 
@@ -124,6 +65,8 @@ class Gate:
         if self._may_go_on(waiter):
             return True
         self._wait(waiter)
+        if self.holders is not None and waiter.entry is not None:
+            self._preempt_for(waiter, self.holders)
         return False
 
     def takes_back(self, waiter: Waiter) -> bool:
@@ -133,14 +76,62 @@ class Gate:
         if queue is None or (self.room(waiter) == NOBODY and not self._waits_for_nobody):
             return False
         before = waiter.gate
-        if before is not None and before.limit is not None:
-            before.limit.forget()
         if before is not None:
-            before.settle(waiter, 0.0)
+            before.gives_back(waiter)
         if before is not self:
             waiter.number = 0  # the settings changed meanwhile
         self._wait(waiter)
         return True
+
+    def gives_back(self, waiter: Waiter) -> None:
+        if self.limit is not None:
+            self.limit.forget()
+        if self.holders is not None:
+            self.holders.leave(waiter)
+        self.settle(waiter, 0.0)
+
+    def _preempt_for(self, waiter: Waiter, holders: Holders) -> None:
+        """Have one that is less important, and has no token yet, wait in the place of one that
+        came. The place goes to whoever is first in line."""
+        queue = self._queue
+        limit = self.limit
+        usable: list[Endpoint] | None = None  # None: it is the limit that it waits for
+        if self.room(waiter) == NO_ROOM:
+            usable = self.usable(waiter)
+        elif limit is None or limit.in_flight < int(limit.limit):
+            return  # it waits for its turn, or for an endpoint to come up
+        candidates: list[Holder] = []
+        for holder in holders.less_important(waiter.importance):
+            assert isinstance(holder, Waiter)
+            endpoint = self.held(holder)
+            if endpoint is None or (usable is not None and endpoint not in usable):
+                continue
+            if queue is not None and self.room(holder) != NOBODY:
+                account = account_of(holder.importance, holder.caller.tenant)
+                holder.counter = queue.counter(account)
+                candidates.append(holder)
+        chosen = who_yields(candidates, waiter.importance)
+        if chosen is None:
+            return
+        assert isinstance(chosen, Waiter)
+        chosen.preempted += 1
+        if chosen.due == 0.0:
+            chosen.due = self._deadline(chosen, chosen.admitted_at)
+        self.on_preempted(chosen, waiter)
+        if chosen.gate is not self:
+            return  # a bug ended it
+        self.gives_back(chosen)
+        self._wait(chosen, kept=True)
+        self.go_on()
+
+    def begun(self, waiter: Waiter) -> None:
+        if self.holders is not None:
+            self.holders.leave(waiter)
+
+    def _deadline(self, waiter: Waiter, since: float) -> float:
+        """Until when it may wait."""
+        deadline = since + self._timeout_s - waiter.queued_s
+        return waiter.expires_at if 0.0 < waiter.expires_at < deadline else deadline
 
     def _wait(self, waiter: Waiter, *, kept: bool = False) -> None:
         """Queue a request that finds no room, or turn it away."""
@@ -150,10 +141,11 @@ class Gate:
             self._turn_away(waiter, FULL, why)
             return
         now = self.env.now
-        deadline = now + self._timeout_s - waiter.queued_s
-        if 0.0 < waiter.expires_at < deadline:
-            deadline = waiter.expires_at
+        deadline = self._deadline(waiter, now)
+        if waiter.due == 0.0:
+            waiter.due = deadline
         entry = QueueEntry(waiter, deadline, waiter.importance, waiter.needs, waiter.number)
+        entry.due = waiter.due
         entry.tenant = waiter.caller.tenant
         entry.weight = waiter.caller.weight
         entry.cost = self.cost(waiter)
@@ -175,7 +167,6 @@ class Gate:
     # --- a request ends ---------------------------------------------------------------------
 
     def settle(self, waiter: Waiter, used: float) -> None:
-        """What a request that was let in has used after all, where its tenant was charged."""
         charged = waiter.charged
         if charged != 0.0 and self._queue is not None:
             waiter.charged = used
@@ -184,7 +175,6 @@ class Gate:
             self._queue.charge(account, used - charged, caller.weight)
 
     def left(self, waiter: Waiter, ending: Ending) -> None:
-        """A request that waited or was let in has ended, in whatever way."""
         waiter.gate = None
         entry = waiter.entry
         queue = self._queue
@@ -195,6 +185,8 @@ class Gate:
             if queue is not None and queue.remove(entry):
                 self.on_change()
             return
+        if self.holders is not None:
+            self.holders.leave(waiter)
         self._learn(ending)
         if queue is not None:
             queue.freed(self.env.now)
@@ -280,6 +272,7 @@ class Gate:
             waiter.gate = None
             if heir is not None and heir._queue is not None:
                 waiter.number = 0  # the last in another line, but they come in order
+                waiter.due = 0.0
                 heir._wait(waiter, kept=True)
             else:
                 self.on_admitted(waiter)
@@ -308,6 +301,9 @@ class Gate:
                     self._leaves_queue(waiter, entry)
                     waiter.admitted_at = now
                     waiter.charged = entry.cost
+                    if self.holders is not None:
+                        waiter.promoted = entry.promoted
+                        self.holders.join(waiter)
                     self.on_change()
                     return waiter
                 else:
@@ -348,6 +344,8 @@ class Gate:
             return False
         waiter.gate = self
         waiter.admitted_at = self.env.now
+        if self.holders is not None:
+            self.holders.join(waiter)
         if crowded and queue is not None:
             waiter.charged = self.cost(waiter)
             account = account_of(waiter.importance, waiter.caller.tenant)

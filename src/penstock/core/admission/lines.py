@@ -12,7 +12,8 @@ _FEWEST_LEFT: Final = 64  # that left a line before it is made shorter
 class Line:
     """Those of one importance and tenant that can use the same. Some of them may have left.
 
-    By deadline, and then by arrival: one that comes back is before those that came after it.
+    By when they are due, and then by arrival: one that comes back is before those that came after
+    it.
     """
 
     def __init__(self, importance: int, needs: str, tenant: str) -> None:
@@ -103,6 +104,6 @@ def rank_order(rank: Rank) -> tuple[int, float, float, int]:
 
 
 def _goes_before(one: QueueEntry, other: QueueEntry) -> bool:
-    if one.deadline != other.deadline:
-        return one.deadline < other.deadline
+    if one.due != other.due:
+        return one.due < other.due
     return one.number < other.number

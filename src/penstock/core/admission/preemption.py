@@ -1,14 +1,22 @@
-"""Who gives its place to a more important request, if that is wanted: a rule, no act.
+"""Who gives its place to a more important request, where a pool wants that.
 
-Only requests whose answer has not begun: they can be sent again elsewhere, and lose what was
-computed of their prompt, no word of the answer.
+Only requests that have had no token: they can be sent again, and lose what was computed of their
+prompt, no word of the answer. Whether one may be sent again at all is its owner's to know
+(``core.attempts``). One that went on because its class was passed over for too long keeps its
+place, and nobody loses it more often than ``times``: so nobody is starved.
 """
 
 from collections.abc import Sequence
 
+from mypy_extensions import mypyc_attr
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Holder:
     """A request that has a place."""
+
+    preempted: int = 0  # how often it lost one
+    promoted: bool = False  # it has this one because its class was passed over for too long
 
     def __init__(
         self, importance: int, admitted_at: float, counter: float = 0.0, *, begun: bool = False
@@ -17,6 +25,27 @@ class Holder:
         self.admitted_at: float = admitted_at
         self.counter: float = counter  # its tenant's
         self.begun: bool = begun  # its answer has
+
+
+class Holders:
+    """Those of one gate that may lose their place."""
+
+    def __init__(self, times: int) -> None:
+        self._times: int = times  # that one may
+        self._all: dict[Holder, None] = {}
+
+    def join(self, holder: Holder) -> None:
+        """It has a place."""
+        if holder.preempted < self._times and not holder.promoted:
+            self._all[holder] = None
+
+    def leave(self, holder: Holder) -> None:
+        """It has none any more, or keeps it from here on."""
+        self._all.pop(holder, None)
+
+    def less_important(self, importance: int) -> list[Holder]:
+        """Those of less important classes."""
+        return [holder for holder in self._all if holder.importance > importance]
 
 
 def who_yields(holders: Sequence[Holder], importance: int) -> Holder | None:

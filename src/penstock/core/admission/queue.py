@@ -111,17 +111,17 @@ class AdmissionQueue(Scheduler):
             for rank in ranks:
                 if rank.importance in starved:
                     starved.remove(rank.importance)
+                    rank.entry.promoted = True
                     rank.importance = PROMOTED
             ranks.sort(key=rank_order)
         return ranks
 
     def rank(self, entry: QueueEntry) -> Rank:
         """Where one that waits stands."""
+        entry.promoted = False
         newest = self.length > self._lifo_above
         turn = self.shares.turn(entry.account, entry.cached, entry.weight)
-        return Rank(
-            entry.importance, turn, -float(entry.number) if newest else entry.deadline, entry
-        )
+        return Rank(entry.importance, turn, -float(entry.number) if newest else entry.due, entry)
 
     def _starved(self, now: float) -> set[int]:
         """The classes that were patient for long enough."""
@@ -154,6 +154,9 @@ class AdmissionQueue(Scheduler):
 
     def charge(self, account: str, cost: float, weight: float) -> None:
         self.shares.charge(account, cost, weight)
+
+    def counter(self, account: str) -> float:
+        return self.shares.counter(account)
 
     def served(self, needs: str, now: float) -> None:
         """One that was taken out is being served: the pace follows."""

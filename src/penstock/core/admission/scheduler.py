@@ -14,9 +14,10 @@ class QueueEntry:
     ``number`` is its place in line, 0 for a new one, which gets the last; ``queued_at`` is since
     when it has waited in all. ``cost`` is what it is thought to use, in tokens of a language model,
     or 1 for each request; ``cached`` are tokens of its prompt that a cache holds where there may
-    be room.
+    be room. ``due`` is what it stands in line by: of one that gave up a place, when it came.
     """
 
+    promoted: bool = False  # its class was passed over for too long, and it goes before others
     tenant: str = ""
     account: str = ""  # the tenant's, in this class
     weight: float = 1.0  # of the tenant
@@ -28,6 +29,7 @@ class QueueEntry:
     ) -> None:
         self.item: object = item
         self.deadline: float = deadline
+        self.due: float = deadline
         self.importance: int = importance
         self.needs: str = needs
         self.number: int = number
@@ -85,6 +87,10 @@ class Scheduler:
 
     def charge(self, account: str, cost: float, weight: float) -> None:
         """A request of that account used this without a wait, or more, or less, than thought."""
+
+    def counter(self, account: str) -> float:
+        """What an account was given, for its tenant's weight."""
+        return 0.0
 
     def expected_wait_s(
         self, importance: int = 0, needs: str = "", tenant: str = "", weight: float = 1.0

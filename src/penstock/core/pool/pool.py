@@ -129,6 +129,10 @@ class Pool:
             eligible = with_it_loaded(request.model, eligible)
         return eligible
 
+    def usable(self, request: Request, tried: Sequence[Endpoint] | None = None) -> list[Endpoint]:
+        """The eligible that serve its model and were not tried, with room or without."""
+        return self._usable(request, tried)
+
     def _usable(self, request: Request, tried: Sequence[Endpoint] | None) -> list[Endpoint]:
         """The eligible that serve the model and were not tried."""
         model = request.model if self.knows_models else ""

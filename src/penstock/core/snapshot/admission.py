@@ -37,6 +37,8 @@ class Queue(Data, frozen=True):
     while_down: Literal["refuse", "wait"] = "refuse"
     patience_s: float = 5.0  # of a class that others go before; 0: without end
     prefix_credit: int = 2048  # tokens in a cache for which a tenant may go before its turn
+    # How often a request that has no token yet may lose its place to a more important one.
+    preemptions: int = 0
 
 
 class Throttle(Data, frozen=True):

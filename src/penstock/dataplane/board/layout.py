@@ -185,7 +185,7 @@ L_TIMES: Final = L_HEARD_US + 1
 LOAD_CELLS: Final = 80
 
 # What a worker counts of a pool.
-POOL_LAYOUT: Final = 2
+POOL_LAYOUT: Final = 3
 P_REQUESTS: Final = 0
 P_RETRIES: Final = P_REQUESTS + 1
 P_RETRIES_DENIED: Final = P_RETRIES + 1  # by the budget
@@ -241,7 +241,8 @@ RESUME_REFUSALS: Final = (
 )
 P_NOT_RESUMED: Final = P_KEPT_BYTES + 1
 # Histograms of PHASES, then of SERVING_PHASES.
-P_HISTOGRAMS: Final = P_NOT_RESUMED + 8
+P_PREEMPTED: Final = P_NOT_RESUMED + 8  # lost their place to a more important one, no token yet
+P_HISTOGRAMS: Final = P_PREEMPTED + 1
 P_SERVING_HISTOGRAMS: Final = P_HISTOGRAMS + len(PHASES) * BUCKETS
 POOL_CELLS: Final = P_SERVING_HISTOGRAMS + len(SERVING_PHASES) * BUCKETS
 

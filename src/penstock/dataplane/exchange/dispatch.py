@@ -21,6 +21,7 @@ from penstock.dataplane.board.layout import (
 )
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
+from penstock.dataplane.exchange.yielding import Yielding
 from penstock.dataplane.pool.admission import AdmittedExchange, ExchangeWaiter
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
@@ -37,6 +38,7 @@ class Dispatch(AdmittedExchange):
     waiter: ExchangeWaiter | None = None  # of one that has passed or awaits a pool's admission
     home: LiveEndpoint | None = None  # that a sticky cookie names
     pinned: LiveEndpoint | None = None  # whose connection it is asked for on: nobody else's
+    yielding: Yielding | None = None  # of one whose answer is watched
     keeps_cookie: bool = False  # its endpoint is full, and it goes elsewhere this once
     priority: int = -1  # as its request or route say, 0 most important; -1: they do not
     expires_at: float = 0.0  # when the whole exchange must be done; 0.0: never
@@ -116,6 +118,28 @@ class Dispatch(AdmittedExchange):
         """Most tokens of its prompt that an endpoint with room holds."""
         attempts = self.attempts
         return self.pool.cached(self.request, attempts.tried if attempts is not None else None)
+
+    def usable(self) -> list[Endpoint]:
+        """The endpoints that it can use, with room or without."""
+        bound = self._bound_to()
+        if bound is not None and (self.pool.waits_for_bound or self.pinned is not None):
+            return [bound]
+        attempts = self.attempts
+        return self.pool.usable(self.request, attempts.tried if attempts is not None else None)
+
+    def held(self) -> LiveEndpoint | None:
+        """Its endpoint, if it may give its place there away and be sent again."""
+        attempt = self.attempt
+        if attempt is None or attempt.is_settled() or self.pinned is not None:
+            return None
+        yielding = self.yielding
+        return attempt.endpoint if yielding is not None and yielding.may_yield() else None
+
+    def on_preempted(self) -> None:
+        if self.yielding is not None:
+            self.yielding.yield_place()
+        if self.waiter is not None:
+            self.waiter.needs = self._needs()
 
     def _needs(self) -> str:
         """What it can use: those that wait for the same do so in one line."""

@@ -91,6 +91,7 @@ def log_line(outcome: Outcome, now: float, shape: LogShape = EVERYTHING) -> byte
         (b',"grpc_status":%d' % outcome.grpc_status if outcome.grpc_status >= 0 else b"")
         + (b',"websocket":true' if outcome.over_websocket else b"")
         + (b',"hedged":true' if outcome.hedged else b"")
+        + (b',"preempted":%d' % outcome.preempted if outcome.preempted else b"")
         + (b',"resumed":%d' % outcome.resumed if outcome.resumed else b"")
         + (_relayed(outcome.bytes_from_client) if outcome.bytes_from_client >= 0 else b"")
         + (_asked_by(outcome.caller) if outcome.caller.tenant else b"")

@@ -20,6 +20,7 @@ class ServedOutcome:
     peer: bytes = b""  # the address that the last attempt went to
     attempts: int = 0
     queued_s: float = 0.0
+    preempted: int = 0  # how often it lost its place to a more important one
     connect_s: float = 0.0
     why: str = ""
 
@@ -29,6 +30,7 @@ class ServedOutcome:
         self.attempts += dispatch.attempt_number
         if dispatch.waiter is not None:
             self.queued_s = dispatch.waiter.queued_s
+            self.preempted = dispatch.waiter.preempted
         attempt = dispatch.attempt
         if attempt is not None:
             self.endpoint = attempt.endpoint.log_name

@@ -120,6 +120,7 @@ class Passage(SteadyOwner):
             failover.inspection,
             self._pool_plan,
         )
+        failover.dispatch.yielding = self.steady
 
     # --- attempts ---------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.steady_owner import SteadyOwner
 from penstock.dataplane.exchange.token_alarm import TokenAlarm, TokenAwaiter
 from penstock.dataplane.exchange.two_at_once import TwoAtOnce, count_vain
+from penstock.dataplane.exchange.yielding import Yielding
 from penstock.dataplane.llm.answer_reading import streams_events, streams_lines
 from penstock.dataplane.pool.live_endpoint import MovableStream
 from penstock.dataplane.route.plan import PoolPlan
@@ -35,7 +36,7 @@ _SOON_S: Final = 1.0  # when the client is looked at again that takes nothing
 _ERRORS: Final = 400  # statuses from here on are no answer, as long as another may come
 
 
-class SteadyAnswer(MovableStream, TokenAwaiter):
+class SteadyAnswer(MovableStream, TokenAwaiter, Yielding):
     """Of one exchange."""
 
     spoke: bool = False  # an attempt of it goes to the client
@@ -66,6 +67,7 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
             self, context.loop, dispatch.pool.spec.timeouts.token_s
         )
         self._dispatch: Dispatch = dispatch
+        self._body: RequestBody = body
         self._generates: bool = streams_harmlessly(plan, inspection)  # of a language model
         if self._generates and inspection is not None and dispatch.pool.asks_ids:
             inspection.ids = wishes_of(inspection.prompt)
@@ -204,6 +206,31 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         data = held.take()
         owner.pass_body(attempt, data, held.complete)
 
+    # --- its place is wanted -----------------------------------------------------------------
+
+    def may_yield(self) -> bool:
+        body = self._body
+        return (
+            self._generates
+            and not self.spoke
+            and not self._is_one_of_two()
+            and body.complete
+            and body.replayable
+        )
+
+    def yield_place(self) -> None:
+        self._held = {}
+        self._first.due_at = 0.0
+        self._alarm.ring_at(0.0)
+        if self._two is not None:
+            self._two.ask_at = 0.0
+        attempt = self._dispatch.attempt
+        if attempt is not None:
+            if attempt.sent:
+                count_vain(self._dispatch, attempt)
+            attempt.give_up()
+            attempt.settle(ABANDONED, self._context.env.now)
+
     # --- two at once ------------------------------------------------------------------------
 
     def is_answer(self, attempt: Attempt, head: ResponseHead) -> bool:
@@ -240,6 +267,9 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         self._first.due_at = 0.0
         self._alarm.ring_at(0.0)
         self._held = {}
+        waiter = self._dispatch.waiter
+        if waiter is not None and waiter.gate is not None:
+            waiter.gate.begun(waiter)
         if self._two is not None:
             self._two.win(attempt, attempt.ticket.status < _ERRORS, self._context.env.now)
 
@@ -392,6 +422,7 @@ class SteadyAnswer(MovableStream, TokenAwaiter):
         """The exchange ended."""
         self._alarm.end()
         self._owner = None
+        self._dispatch.yielding = None
         self._held = {}
         self._passing = None
         self._two = None

@@ -10,13 +10,21 @@ from typing import Final
 from mypy_extensions import mypyc_attr, trait
 
 from penstock.core import snapshot
-from penstock.core.admission.gate import Gate, Waiter
+from penstock.core.admission.gate import Gate
 from penstock.core.admission.queue import AdmissionQueue, queue_of
 from penstock.core.admission.scheduler import QueueEntry
 from penstock.core.admission.wait_sums import WaitSums
+from penstock.core.admission.waiter import Waiter
+from penstock.core.endpoint import Endpoint
 from penstock.core.pool.pool import ROOM
 from penstock.dataplane.board.counters import PoolCounters
-from penstock.dataplane.board.layout import P_LIMIT_MILLI, P_QUEUED, P_REFUSED, P_WAITING
+from penstock.dataplane.board.layout import (
+    P_LIMIT_MILLI,
+    P_PREEMPTED,
+    P_QUEUED,
+    P_REFUSED,
+    P_WAITING,
+)
 from penstock.dataplane.board.ledger import BoardLedger
 from penstock.dataplane.board.memory import Board
 from penstock.dataplane.io.loop import Flushable, Loop, report_bug
@@ -41,6 +49,18 @@ class AdmittedExchange:
 
     def cached(self) -> int:
         """Most tokens of its prompt that an endpoint with room holds."""
+        raise NotImplementedError
+
+    def usable(self) -> list[Endpoint]:
+        """The endpoints that it can use, with room or without."""
+        raise NotImplementedError
+
+    def held(self) -> Endpoint | None:
+        """Its endpoint, if it may give its place there away and be sent again."""
+        raise NotImplementedError
+
+    def on_preempted(self) -> None:
+        """A more important one gets its place: end the attempt, and wait again."""
         raise NotImplementedError
 
     def on_admitted(self) -> None:
@@ -206,6 +226,21 @@ class Admission(Gate, Flushable):
 
     def cached(self, waiter: Waiter) -> float:
         return float(_exchange_of(waiter).cached())
+
+    def held(self, waiter: Waiter) -> Endpoint | None:
+        return _exchange_of(waiter).held()
+
+    def usable(self, waiter: Waiter) -> list[Endpoint]:
+        return _exchange_of(waiter).usable()
+
+    def on_preempted(self, waiter: Waiter, by: Waiter) -> None:
+        self._counters.bump(P_PREEMPTED)
+        exchange = _exchange_of(waiter)
+        try:
+            exchange.on_preempted()
+        except Exception:  # noqa: BLE001 - that request's bug must not end the one that came
+            report_bug("while a request gave its place to another")
+            exchange.on_crash()
 
     def on_admitted(self, waiter: Waiter) -> None:
         exchange = _exchange_of(waiter)

@@ -158,6 +158,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
                 timeouts.first_token_s > 0.0
                 or timeouts.token_s > 0.0
                 or spec.first_token_header is not None
+                or (spec.admission.queue is not None and spec.admission.queue.preemptions > 0)
                 or spec.resume is not None
             )
         )

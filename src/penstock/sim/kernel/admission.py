@@ -5,9 +5,11 @@ from typing import Final
 from mypy_extensions import trait
 
 from penstock.core import snapshot
-from penstock.core.admission.gate import Gate, Waiter
+from penstock.core.admission.gate import Gate
 from penstock.core.admission.refusals import Ending
 from penstock.core.admission.tenant_shares import cost_of
+from penstock.core.admission.waiter import Waiter
+from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.ticket import DONE
 from penstock.sim.kernel.engine_server import PromptJob
@@ -42,6 +44,18 @@ class Admitted:
         """Most tokens of its prompt that an endpoint with room holds."""
         raise NotImplementedError
 
+    def held(self, job: Job) -> Endpoint | None:
+        """Its endpoint, if it may give its place there away."""
+        raise NotImplementedError
+
+    def usable(self, job: Job) -> list[Endpoint]:
+        """The endpoints that it can use, with room or without."""
+        raise NotImplementedError
+
+    def on_preempted(self, job: Job) -> None:
+        """A more important one gets its place: end the attempt."""
+        raise NotImplementedError
+
     def on_admitted(self, job: Job) -> None:
         """It waited for a place, and has one."""
         raise NotImplementedError
@@ -69,6 +83,15 @@ class BalancerGate(Gate):
 
     def cached(self, waiter: Waiter) -> float:
         return float(self._balancer.cached(_job_of(waiter)))
+
+    def held(self, waiter: Waiter) -> Endpoint | None:
+        return self._balancer.held(_job_of(waiter))
+
+    def usable(self, waiter: Waiter) -> list[Endpoint]:
+        return self._balancer.usable(_job_of(waiter))
+
+    def on_preempted(self, waiter: Waiter, by: Waiter) -> None:
+        self._balancer.on_preempted(_job_of(waiter))
 
     def on_admitted(self, waiter: Waiter) -> None:
         self._balancer.on_admitted(_job_of(waiter))

@@ -14,6 +14,7 @@ from penstock.core.pool.pool import Pool
 from penstock.core.retry import REFUSALS
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, RESET, TIMEOUT, Ticket
 from penstock.sim.kernel.admission import Admitted, JobWaiter, ending_of, used_by
+from penstock.sim.kernel.engine_server import PromptJob
 from penstock.sim.kernel.events import Clock, Event
 from penstock.sim.kernel.hedging import HedgeDue, Hedger, Hedging, second_of
 from penstock.sim.kernel.job import COMING, GOING, Job, Sender
@@ -151,6 +152,29 @@ class SimulatedBalancer(Sender, Admitted, Hedger):
         """Most tokens of its prompt that an endpoint with room holds, as the gate asks."""
         return self.pool.cached(job.request, job.tried())
 
+    def held(self, job: Job) -> Endpoint | None:
+        """Its endpoint, if it may give its place there away: a prompt without a token yet."""
+        ticket = job.ticket
+        if ticket is None or ticket.outcome >= 0 or not isinstance(job, PromptJob):
+            return None
+        if job.first_byte_at >= 0.0 or job.beside is not None or not self.cancels:
+            return None
+        if job.sequence is not None and job.sequence.generated > 0:
+            return None  # its first token is on the way
+        return ticket.endpoint if self.pool.rules.generations else None
+
+    def usable(self, job: Job) -> list[Endpoint]:
+        """The endpoints that it can use, as the gate asks."""
+        return self.pool.usable(job.request, job.tried())
+
+    def on_preempted(self, job: Job) -> None:
+        """A more important one gets its place."""
+        self.recorder.preempted += 1
+        self.recorder.computed_in_vain(job)
+        self._settle(job, ABANDONED)
+        self._call_off(job)
+        job.ticket = None
+
     def on_admitted(self, job: Job) -> None:
         """It waited for a place, and has one."""
         self._attempt(job)
@@ -197,6 +221,8 @@ class SimulatedBalancer(Sender, Admitted, Hedger):
                 self._win(job, self.hedging)
             job.first_byte_at = self.clock.now
             ticket.first_byte(self.clock.now)
+            if self.gate is not None and job.admission is not None:
+                self.gate.begun(job.admission)
 
     def on_answer(self, job: Job) -> None:
         """The answer, or the news of its failure, is here."""

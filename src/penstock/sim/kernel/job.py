@@ -4,7 +4,7 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr, trait
 
-from penstock.core.admission.gate import Waiter
+from penstock.core.admission.waiter import Waiter
 from penstock.core.attempts import Attempts
 from penstock.core.endpoint import Endpoint
 from penstock.core.measure.load_report import LoadReport

@@ -50,6 +50,7 @@ class Recorder:
         self.computed_tokens: int = 0
         self.generated_tokens: int = 0
         self.vain_tokens: int = 0  # of prompts, at attempts that were given up for another
+        self.preempted: int = 0  # times that one lost its place to a more important one
         self.timeline: Timeline | None = None
         self.refused: int = 0
         self.failed: int = 0
