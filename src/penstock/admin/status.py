@@ -126,7 +126,7 @@ def _pool(pool: PoolView, board: Board, recent: Differences) -> Document:
             "waiting": count(P_WAITING),
             "queued": count(P_QUEUED),
             "refused": {reason: count(cell) for reason, cell in REFUSALS},
-            "limit": count(P_LIMIT_MILLI) / 1e3,
+            "limit": board.pool_highest(pool.row, P_LIMIT_MILLI) / 1e3,
         },
         "ejections": pool.ejections,
         "refused_ejections": pool.refused_ejections,

@@ -52,7 +52,7 @@ KNOWN = {
     "client addresses": (1, "256ea190"),
     "changed rows": (1, "b7439977"),
     "other balancers": (1, "633f2ef1"),
-    "queues": (2, "5808bbdb"),
+    "queues": (3, "aca4826b"),
     "ledgers": (1, "cde7116a"),
 }
 

@@ -12,16 +12,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from penstock._form import form
 from penstock.control.workers.ended import forget_running
+from penstock.control.workers.workers import forget_running
+from penstock.core.admission import create_limit
+from penstock.core.admission.limit import ConcurrencyLimit
 from penstock.core.admission.refusals import Ending
 from penstock.core.caller import Caller
+from penstock.core.endpoint import Endpoint as CoreEndpoint
 from penstock.core.env import Env
 from penstock.core.pool.pool import NO_ROOM, ROOM
 from penstock.core.snapshot import Admission as AdmissionSpec
-from penstock.core.snapshot import Connections, Endpoint, PoolTimeouts, Queue
+from penstock.core.snapshot import Connections, Endpoint, LimitChoice, PoolTimeouts, Queue
 from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import H_ENDPOINT_ROWS_USED, H_POOL_ROWS_USED
 from penstock.dataplane.board.ledger import BoardLedger
 from penstock.dataplane.board.memory import Board, create_board
+from penstock.dataplane.board.pool_peers import PoolPeers
 from penstock.dataplane.board.wakers import Wakers
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
@@ -39,13 +44,26 @@ pytestmark = pytest.mark.skipif(
 )
 
 SERVED = Ending(told=True, came=True, whole=True, timed_out=False, status=200, latency_s=0.1)
-IN_QUEUE = AdmissionSpec(queue=Queue(length=1000, timeout_s=1e6, patience_s=0.0))
 
 
 class Site:
-    """Several workers of one board, in one process: each does a step when it is told to."""
+    """Several workers of one board, in one process: each does a step when it is told to.
 
-    def __init__(self, workers: int, bound: int) -> None:
+    ``limited``: it is an adaptive limit that bounds what runs, and the endpoint bounds nothing.
+    """
+
+    def __init__(
+        self, workers: int, bound: int, *, limited: bool = False, length: int = 1000
+    ) -> None:
+        limit = None
+        if limited:
+            most = float(bound)
+            limit = LimitChoice("aimd", {"initial": most, "minimum": most, "maximum": most})
+        self.admission = AdmissionSpec(
+            queue=Queue(length=length, timeout_s=1e6, patience_s=0.0), limit=limit
+        )
+        self.limited = limited
+        self.refused: list[Asked] = []
         self.board = create_board(workers, endpoint_rows=1, pool_rows=1)
         self.board.cells[H_ENDPOINT_ROWS_USED] = 1
         self.board.cells[H_POOL_ROWS_USED] = 1
@@ -91,12 +109,13 @@ class PoolInWorker(AdmissionOwner):
         self.index = index
         self.env = Env(Random(1), site.now)
         self.loop = Loop(self.env)
-        spec = Endpoint(name="e", host="127.0.0.1", port=9, row=0, max_in_flight=site.bound)
+        member = Endpoint(name="e", host="127.0.0.1", port=9, row=0, max_in_flight=site.bound)
         connections = ConnectionSettings(PoolTimeouts(), Connections())
-        self.endpoint = LiveEndpoint(spec, "p", connections, site.board, index, self.loop)
-        self.endpoint.max_in_flight = site.bound
+        self.endpoint = LiveEndpoint(member, "p", connections, site.board, index, self.loop)
+        self.endpoint.max_in_flight = 0 if site.limited else site.bound
         counters = PoolCounters(site.board, 0, index)
-        self.admission = Admission(IN_QUEUE, "p", counters, self, self.loop, site.board, 0, index)
+        spec = site.admission
+        self.admission = Admission(spec, "p", counters, self, self.loop, site.board, 0, index)
         shared = self.admission.shared
         assert shared is not None
         self.queue = shared.queue
@@ -173,7 +192,17 @@ class Asked(AdmittedExchange):
         self.worker.site.admitted.append(self)
 
     def on_turned_away(self, why: str, retry_after_s: int) -> None:
-        raise AssertionError(why)
+        assert "full" in why
+        self.worker.site.refused.append(self)
+
+    def usable(self) -> list[CoreEndpoint]:
+        return [self.worker.endpoint]
+
+    def held(self) -> CoreEndpoint | None:
+        return None
+
+    def on_preempted(self) -> None:
+        raise AssertionError("nobody is preempted here")
 
     def on_crash(self) -> None:
         raise AssertionError("a request crashed")
@@ -304,12 +333,120 @@ def test_workers_that_race_for_places_never_pass_the_bound(
     site.close()
 
 
+@pytest.mark.parametrize("limited", [False, True])
+def test_the_length_of_the_queue_is_that_of_all_workers_together(limited: bool) -> None:
+    site = Site(3, 1, limited=limited, length=4)
+    site.workers[0].ask("runs")
+    for number in range(9):
+        site.now += 0.001
+        site.workers[number % 3].ask(f"{number}")
+        site.settle()
+        assert site.waiting() == min(number + 1, 4)
+    assert [asked.name for asked in site.refused] == ["4", "5", "6", "7", "8"]
+    site.admitted[0].worker.end(site.admitted[0])
+    site.settle()
+    assert site.waiting() == 3
+    site.workers[2].ask("has room again")
+    assert site.waiting() == 4
+    site.close()
+
+
+def test_the_room_of_a_dead_workers_queue_is_free() -> None:
+    site = Site(3, 1, length=2)
+    site.workers[0].ask("runs")
+    for _ in range(2):
+        site.workers[1].ask("dies")
+    site.workers[2].ask("is refused")
+    assert len(site.refused) == 1
+    site.kill(1)
+    site.workers[2].ask("waits")
+    assert (len(site.refused), site.waiting()) == (1, 1)
+    site.close()
+
+
+class TestOneLimit:
+    """What any worker learns counts for all."""
+
+    def workers(self, name: str, **options: float) -> tuple[Board, list[ConcurrencyLimit]]:
+        board = create_board(2, endpoint_rows=1, pool_rows=1)
+        limits = [create_limit(name, dict(options)) for _ in range(2)]
+        for index, limit in enumerate(limits):
+            limit.peers = PoolPeers(board, 0, index, name)
+        return board, limits
+
+    def test_those_under_way_anywhere_count(self) -> None:
+        board, (one, other) = self.workers("aimd", initial=3.0, minimum=3.0, maximum=3.0)
+        assert [one.acquire(), other.acquire(), one.acquire()] == [True, True, True]
+        assert not one.acquire()
+        assert not other.acquire()
+        one.forget()
+        assert other.acquire()
+        assert (one.in_flight, other.in_flight) == (1, 2)
+        os.close(board.fd)
+
+    def test_a_limit_that_fell_at_one_fell_at_all(self) -> None:
+        board, (one, other) = self.workers("aimd", initial=20.0, minimum=1.0, maximum=40.0)
+        assert one.acquire()
+        one.release(0.1, 1.0, dropped=True)
+        assert other.acquire()
+        assert other.limit == pytest.approx(18.0)
+        other.release(0.1, 1.0, dropped=True)
+        assert one.acquire()
+        assert one.limit == pytest.approx(16.2)
+        os.close(board.fd)
+
+    @pytest.mark.parametrize("name", ["aimd", "gradient", "gradient2", "vegas"])
+    def test_samples_here_and_there_teach_as_much_as_all_in_one(self, name: str) -> None:
+        """A limit over two workers ends where one worker's does that sees the same requests."""
+        board, pair = self.workers(name)
+        alone = create_limit(name)
+        now = 0.0
+        for number in range(600):
+            latency_s = 0.01 * (1.0 + number % 7 / 10.0)
+            now += 0.001
+            for _ in range(30):
+                alone.acquire()
+            for each in pair:
+                for _ in range(15):
+                    each.acquire()
+            for _ in range(alone.in_flight):
+                alone.release(latency_s, now)
+            for each in pair:
+                for _ in range(each.in_flight):
+                    each.release(latency_s, now)
+        pair[0].catch_up()
+        pair[1].catch_up()
+        assert pair[0].limit == pair[1].limit
+        assert pair[0].limit == pytest.approx(alone.limit, rel=0.35)
+        os.close(board.fd)
+
+    def test_what_was_learned_of_another_limit_says_nothing(self) -> None:
+        board, (one, _) = self.workers("aimd", initial=20.0, minimum=1.0, maximum=40.0)
+        one.acquire()
+        one.release(0.1, 1.0, dropped=True)
+        other = create_limit("vegas")
+        other.peers = PoolPeers(board, 0, 1, "vegas")
+        other.catch_up()
+        assert other.limit == 20.0
+        os.close(board.fd)
+
+    def test_the_successor_of_a_dead_worker_goes_on_from_what_was_learned(self) -> None:
+        board, (one, _) = self.workers("aimd", initial=20.0, minimum=1.0, maximum=40.0)
+        one.acquire()
+        one.release(0.1, 1.0, dropped=True)
+        heir = create_limit("aimd", {"initial": 20.0, "minimum": 1.0, "maximum": 40.0})
+        heir.peers = PoolPeers(board, 0, 0, "aimd")
+        heir.catch_up()
+        assert heir.limit == pytest.approx(18.0)
+        os.close(board.fd)
+
+
 class Workers(RuleBasedStateMachine):
     """Whatever the order of their steps: the bound holds, and no place is free while one waits."""
 
-    @initialize(workers=st.integers(2, 4), bound=st.integers(1, 3))
-    def begin(self, workers: int, bound: int) -> None:
-        self.site = Site(workers, bound)
+    @initialize(workers=st.integers(2, 4), bound=st.integers(1, 3), limited=st.booleans())
+    def begin(self, workers: int, bound: int, limited: bool) -> None:
+        self.site = Site(workers, bound, limited=limited)
 
     def worker(self, number: int) -> PoolInWorker:
         return self.site.workers[number % len(self.site.workers)]

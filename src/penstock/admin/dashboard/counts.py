@@ -15,6 +15,7 @@ from penstock.dataplane.board.layout import (
     L_TIMES,
     LOAD_CELLS,
     P_HISTOGRAMS,
+    P_LIMIT_MILLI,
     PHASES,
     SERVING_PHASES,
     WORKER_CELLS,
@@ -65,10 +66,7 @@ class Sampler:
         return Sample(
             at,
             endpoints=rows,
-            pools={
-                pool.name: _summed(board, [board.pool(pool.row, w) for w in running], P_HISTOGRAMS)
-                for pool in pools
-            },
+            pools={pool.name: _pool_row(board, pool.row, running) for pool in pools},
             tokens={pool.name: tokens.get(pool.row, TokenCounts()) for pool in pools},
             times=times,
             workers={
@@ -107,6 +105,13 @@ def _of_workers(read: bytes) -> Row:
     if not counted:
         return [0] * LOAD_CELLS
     return counted[0] if len(counted) == 1 else [sum(each) for each in zip(*counted, strict=True)]
+
+
+def _pool_row(board: Board, row: int, running: list[int]) -> Row:
+    """All workers together; they have one limit, which each of them tells."""
+    summed = _summed(board, [board.pool(row, w) for w in running], P_HISTOGRAMS)
+    summed[P_LIMIT_MILLI] = board.pool_highest(row, P_LIMIT_MILLI)
+    return summed
 
 
 def _summed(board: Board, at: list[int], cells: int) -> Row:

@@ -99,7 +99,9 @@ class Queue(Section):
     """Requests wait here when the limit or every endpoint's `max_in_flight` is reached; over all
     workers the first goes first. A number stands for its `length`."""
 
-    length: PositiveCount = setting(_QUEUE.length, "Most requests that may wait, in each worker.")
+    length: PositiveCount = setting(
+        _QUEUE.length, "Most requests that may wait, in all workers together."
+    )
     timeout: PositiveDuration = setting(_QUEUE.timeout_s, "Longest wait of a request.")
     newest_first_above: Share = setting(
         _QUEUE.newest_first_above,
@@ -244,7 +246,7 @@ Limit = Annotated[
 
 class Admission(Section):
     """Who goes on at once, who waits and who is turned away with 503, before an endpoint is
-    chosen. Limits are each worker's own; those who wait for endpoints do so in one line."""
+    chosen. Limit and queue are one over all workers."""
 
     limit: Limit = setting(
         None,

@@ -98,7 +98,7 @@ class Gate(AbstractGate):
         usable: list[Endpoint] | None = None  # None: it is the limit that it waits for
         if self.room(waiter) == NO_ROOM:
             usable = self.usable(waiter)
-        elif limit is None or limit.in_flight < int(limit.limit):
+        elif limit is None or not limit.is_full():
             return  # it waits for its turn, or for an endpoint to come up
         candidates: list[Holder] = []
         for holder in holders.less_important(waiter.importance):
@@ -281,6 +281,7 @@ class Gate(AbstractGate):
         """Who goes on next: the first in line of those that an endpoint has room for."""
         limit = self.limit
         if limit is not None and not limit.acquire():
+            self.on_limit_full()
             return None
         now = self.env.now
         looking = queue.waiting() > 0

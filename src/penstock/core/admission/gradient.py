@@ -57,6 +57,20 @@ class Gradient(ConcurrencyLimit):
         self._since: float = -1.0  # of the sample, or of the last measurement's end
         self._measured_at: float = 0.0
 
+    def state(self) -> list[float]:
+        measuring = 1.0 if self.measuring else 0.0
+        return [self.limit, self._usual, self.least_s, self._measured_at, measuring]
+
+    def take_state(self, state: list[float]) -> None:
+        measuring = state[4] != 0.0
+        if measuring != self.measuring:  # what was sampled so far is of another load
+            self.measuring = measuring
+            self._latencies = []
+            self._most_in_flight = 0
+            self._since = -1.0
+        self.limit, self._usual = state[0], state[1]
+        self.least_s, self._measured_at = state[2], state[3]
+
     def update(self, latency_s: float, in_flight: int, dropped: bool, now: float) -> float:
         if self._since < 0.0:
             self._since = now

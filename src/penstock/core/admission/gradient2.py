@@ -43,6 +43,14 @@ class Gradient2(ConcurrencyLimit):
         self._samples: int = 0
         self.long_s: float = 0.0  # the long mean
 
+    def state(self) -> list[float]:
+        return [self.limit, self.long_s, float(self._samples)]
+
+    def take_state(self, state: list[float]) -> None:
+        self.limit = state[0]
+        self.long_s = state[1]
+        self._samples = int(state[2])
+
     def update(self, latency_s: float, in_flight: int, dropped: bool, now: float) -> float:
         if latency_s <= 0.0:
             return self.limit

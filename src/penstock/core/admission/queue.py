@@ -27,6 +27,7 @@ from penstock.core import snapshot
 from penstock.core.admission.codel import CoDel
 from penstock.core.admission.ledger import Ledger
 from penstock.core.admission.lines import Flow, Line, Rank, rank_order
+from penstock.core.admission.peers import Peers
 from penstock.core.admission.scheduler import QueueEntry, Scheduler
 from penstock.core.admission.tenant_shares import TenantShares, account_of
 
@@ -53,6 +54,7 @@ class AdmissionQueue(Scheduler):
         self._codel: CoDel | None = codel
         self._patience_s: float = patience_s
         self.shares: TenantShares = shares if shares is not None else TenantShares()
+        self.peers: Peers | None = None  # who let others wait, of the same ``capacity``
         self.shared: bool = False  # others wait elsewhere for the same places
         self._lines: dict[tuple[int, str, str], Line] = {}  # none is empty
         self._flows: dict[str, Flow] = {}  # by what is needed
@@ -75,7 +77,7 @@ class AdmissionQueue(Scheduler):
             wait_s = self.expected_wait_s(entry.importance, entry.needs, entry.tenant, entry.weight)
             if now + wait_s > entry.deadline:
                 return entry
-            if self.length >= self._capacity:
+            if self._in_all() >= self._capacity:
                 gives_way = self._who_gives_way(entry)
                 if gives_way is entry:
                     return entry
@@ -87,11 +89,30 @@ class AdmissionQueue(Scheduler):
             entry.number = self._number
         if not entry.account:
             entry.account = account_of(entry.importance, entry.tenant)
+        new = entry.number == self._number and not kept
         self._join(entry)
+        if self.peers is not None and new and self._is_overfull(self.peers):
+            self._leave(entry)
+            return entry
         return gives_way
 
+    def _in_all(self) -> int:
+        """How many wait, here and at the peers."""
+        return self.length + (self.peers.waiting() if self.peers is not None else 0)
+
+    def _is_overfull(self, peers: Peers) -> bool:
+        """Whether one that was let wait, and others elsewhere at the same moment, are too many
+        together."""
+        if self._in_all() + peers.count() <= self._capacity:
+            return False
+        peers.meet()
+        return self._in_all() > self._capacity
+
+    def _serves_newest(self) -> bool:
+        return self._lifo_above < inf and self._in_all() > self._lifo_above
+
     def heads(self) -> list[QueueEntry]:
-        newest = self.length > self._lifo_above
+        newest = self._serves_newest()
         return [line.last() if newest else line.first() for line in self._lines.values()]
 
     def next_in_line(self, now: float) -> list[QueueEntry]:
@@ -119,7 +140,7 @@ class AdmissionQueue(Scheduler):
     def rank(self, entry: QueueEntry) -> Rank:
         """Where one that waits stands."""
         entry.promoted = False
-        newest = self.length > self._lifo_above
+        newest = self._serves_newest()
         turn = self.shares.turn(entry.account, entry.cached, entry.weight)
         return Rank(entry.importance, turn, -float(entry.number) if newest else entry.due, entry)
 
@@ -181,7 +202,7 @@ class AdmissionQueue(Scheduler):
         self._flows = {}
         self._accounts = {}
         self._deadlines = []
-        self.length = 0
+        self._count(0)
         return found
 
     def turned_away(self, now: float) -> list[QueueEntry]:
@@ -244,11 +265,16 @@ class AdmissionQueue(Scheduler):
         flow.join()
         self._pushed += 1
         heappush(self._deadlines, (entry.deadline, self._pushed, entry))
-        self.length += 1
+        self._count(self.length + 1)
+
+    def _count(self, length: int) -> None:
+        self.length = length
+        if self.peers is not None:
+            self.peers.wait(length)
 
     def _leave(self, entry: QueueEntry) -> None:
         entry.queued = False
-        self.length -= 1
+        self._count(self.length - 1)
         waiting = self._accounts[entry.importance]
         left = waiting[entry.account] - 1
         if left > 0:

@@ -42,6 +42,17 @@ class Vegas(ConcurrencyLimit):
         self._dropped: bool = False
         self._most_in_flight: int = 0
 
+    def state(self) -> list[float]:
+        return [self.limit, self.least_s, float(self._rounds), float(self._probes)]
+
+    def take_state(self, state: list[float]) -> None:
+        self.limit = state[0]
+        self.least_s = state[1]
+        self._rounds = int(state[2])
+        if int(state[3]) != self._probes:
+            self._probes = int(state[3])
+            self._probe_after = _probe_after(self._probes)
+
     def update(self, latency_s: float, in_flight: int, dropped: bool, now: float) -> float:
         if latency_s <= 0.0:
             return self.limit
@@ -87,4 +98,9 @@ class Vegas(ConcurrencyLimit):
         self.least_s = self._min_s
         self._rounds = 0
         self._probes += 1
-        self._probe_after = _ROUNDS_TO_PROBE * (0.5 + (rehash(self._probes, 1) >> 11) * 2.0**-54)
+        self._probe_after = _probe_after(self._probes)
+
+
+def _probe_after(probes: int) -> float:
+    """Rounds until the next."""
+    return _ROUNDS_TO_PROBE * (0.5 + (rehash(probes, 1) >> 11) * 2.0**-54)

@@ -51,6 +51,9 @@ class AbstractGate:
         """Whether one of the ``others_wait`` needs the same and is as important."""
         return False
 
+    def on_limit_full(self) -> None:
+        """As many as the adaptive limit lets in are under way."""
+
     def on_place_free(self) -> None:
         """A place is free that one of the ``others_wait`` may have."""
 

@@ -26,7 +26,7 @@ class CoDel(Data, frozen=True):
 
 
 class Queue(Data, frozen=True):
-    """Requests that wait until there is room for them; ``length`` of them in each worker."""
+    """Requests that wait until there is room for them; ``length`` of them over all workers."""
 
     length: int = 100
     timeout_s: float = 10.0

@@ -314,9 +314,17 @@ O_PREFILLED: Final = O_DECODING + 1  # a running total
 OTHERS_CELLS: Final = 8
 
 # Who goes on next of those that wait in a worker for a pool: the head of each of its first lines.
-QUEUE_LAYOUT: Final = 2
+QUEUE_LAYOUT: Final = 3
 Q_HEADS: Final = 0  # how many are shown; 0: nobody waits there
-Q_FIRST: Final = Q_HEADS + 1  # the best; each has the cells that follow:
+Q_WAITING: Final = Q_HEADS + 1  # how many wait there
+Q_RUNNING: Final = Q_WAITING + 1  # under way there, under the pool's adaptive limit
+# What the worker learned of that limit last: which limit it is, one more than the greatest number
+# that it had seen, and values x 1e6 (``core.admission.limit``).
+Q_LIMIT_KIND: Final = Q_RUNNING + 1
+Q_LEARNED: Final = Q_LIMIT_KIND + 1
+LIMIT_STATE_CELLS: Final = 5
+Q_LIMIT_STATE: Final = Q_LEARNED + 1
+Q_FIRST: Final = Q_LIMIT_STATE + 5  # the best; each has the cells that follow:
 QH_NEEDS: Final = 0  # what they can use: xxh3 of ``needs_of``
 QH_IMPORTANCE: Final = QH_NEEDS + 1  # -1: passed over for too long
 QH_TENANT: Final = QH_IMPORTANCE + 1  # xxh3 of its name

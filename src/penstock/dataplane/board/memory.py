@@ -70,6 +70,8 @@ from penstock.dataplane.board.layout import (
     POOL_CELLS,
     PRESENT_LOAD_CELLS,
     Q_HEADS,
+    Q_RUNNING,
+    Q_WAITING,
     QUEUE_CELLS,
     REPORT_CELLS,
     ROUTE_RING_CELLS,
@@ -215,8 +217,11 @@ class Board:
         return self._ledgers_at + worker * LEDGER_PLACES * LEDGER_CELLS
 
     def clear_queue(self, row: int, worker: int) -> None:
-        """Nobody waits there for the pool in that row."""
-        self.cells[self.queue(row, worker) + Q_HEADS] = 0
+        """Nobody waits there for the pool in that row, or is under way under its limit."""
+        at = self.queue(row, worker)
+        self.cells[at + Q_HEADS] = 0
+        self.cells[at + Q_WAITING] = 0
+        self.cells[at + Q_RUNNING] = 0
 
     def address_key(self) -> bytes:
         """The key that addresses are hashed with."""
@@ -297,6 +302,10 @@ class Board:
         for worker in range(self.workers):
             total += self.cells[self.pool(row, worker) + cell]
         return total
+
+    def pool_highest(self, row: int, cell: int) -> int:
+        """The highest of one pool cell over workers."""
+        return max([self.cells[self.pool(row, worker) + cell] for worker in range(self.workers)])
 
     def worker_sum(self, cell: int) -> int:
         """One worker cell summed over workers."""

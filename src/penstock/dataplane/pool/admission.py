@@ -27,6 +27,7 @@ from penstock.dataplane.board.layout import (
 )
 from penstock.dataplane.board.ledger import BoardLedger
 from penstock.dataplane.board.memory import Board
+from penstock.dataplane.board.pool_peers import PoolPeers
 from penstock.dataplane.io.loop import Flushable, Loop, report_bug
 from penstock.dataplane.pool.shared_queue import SharedQueue
 
@@ -123,11 +124,29 @@ class Admission(Gate, Flushable):
         self._loop: Loop = loop
         self._to_flush: bool = False
         self._place_free: bool = False
+        peers = PoolPeers(board, row, worker, repr(spec.limit))
+        self._peers: PoolPeers = peers
         self.shared: SharedQueue | None = None
-        # An adaptive limit is a worker's own: who waits for it waits for nobody else's place.
-        if self._waits is not None and self.limit is None:
+        if self._waits is not None:
             self.shared = SharedQueue(self._waits, board, row, worker)
         self._board: Board = board
+        self.count_workers()
+
+    def count_workers(self) -> None:
+        """Queue and limit are those of all workers there are."""
+        peers = self._peers if not self._alone() and not self.replaced else None
+        if self._waits is not None:
+            self._waits.peers = peers
+        if self.limit is not None:
+            self.limit.peers = peers
+        if peers is not None:
+            peers.wait(self.waiting())
+            peers.run(self.limit.in_flight if self.limit is not None else 0)
+
+    def replace(self) -> None:
+        """The settings changed: requests that it let in are still under way, and count no more."""
+        self.replaced = True
+        self.count_workers()
 
     # --- with other workers -----------------------------------------------------------------
 
@@ -205,6 +224,12 @@ class Admission(Gate, Flushable):
 
     def on_sweep(self) -> None:
         """Four times a second."""
+        limit = self.limit
+        if limit is not None and limit.peers is not None:
+            before = limit.limit
+            limit.catch_up()
+            if limit.limit != before:
+                self.on_change()
         change = self.observe()
         if change is not None:
             let_in = f"requests of priority {change.level} and more important are let in"
@@ -220,6 +245,10 @@ class Admission(Gate, Flushable):
         if found != ROOM and self.others_wait and self.shared is not None:
             self.shared.no_room()
         return found
+
+    def on_limit_full(self) -> None:
+        if self.others_wait and self.shared is not None:
+            self.shared.no_room()
 
     def cost(self, waiter: Waiter) -> float:
         return _exchange_of(waiter).cost()

@@ -186,6 +186,8 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         others = self._board.end_index - self._board.first_index > 1 or self._board.shared
         self._counts_tokens = others and self.policy.prefix_index is not None
         self.catches_up = self._counts_tokens or self.load_prober is not None
+        if self.admission is not None:
+            self.admission.count_workers()
 
     def _configure_prober(self, spec: snapshot.Probe) -> None:
         if not self.policy.probes:
@@ -204,7 +206,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             return
         self._outgoing = admission
         if admission is not None:
-            admission.replaced = True
+            admission.replace()
         self.counters.values[P_WAITING] = 0
         self.counters.values[P_LIMIT_MILLI] = 0
         self._board.clear_queue(self.row, self._worker)
