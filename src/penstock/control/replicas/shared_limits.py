@@ -14,6 +14,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from penstock.control.replicas.place_leases import lease_places
 from penstock.control.replicas.shares import BalancersSeen, Shares
 from penstock.control.store.limit_scripts import BUDGET, RATE, SINCE
 from penstock.control.store.store import StoreError
@@ -150,6 +151,8 @@ class SharedLimits:
                 try:
                     if table.budget:
                         await self._settle_budget(table, lease)
+                    elif table.places:
+                        await self._settle_places(table, lease)
                     else:
                         await self._settle_rate(table, lease)
                 except StoreError:
@@ -192,6 +195,29 @@ class SharedLimits:
         self._take(lease, answer[0], amount, asked_at + LEASE_S - _MARGIN_S)
         wait_s = left_s if out <= 0.0 else min(left_s, _OTHERS_S)
         self._note(lease, amount, left, least, wait_s, self._wall_clock())
+
+    async def _settle_places(self, table: LeasedTable, lease: Lease) -> None:
+        now = lease.asked_at = self._clock()
+        need, least, ahead = _wanted(lease)
+        holds = lease.held + lease.spent
+        self._seq += 1
+        answer = await lease_places(
+            lambda script, *more: self._store.of_limit(script, _name(table, lease), *more),
+            self._me,
+            lease.known,
+            table.amount,
+            holds=holds,
+            need=need,
+            least=least,
+            ahead=ahead,
+            balancers=self.balancers(),
+            lease_s=LEASE_S,
+            seq=self._seq,
+        )
+        amount, left = _numbers(answer[1:3], 2)
+        lease.told = holds + amount
+        self._take(lease, answer[0], amount, now + LEASE_S - _MARGIN_S)
+        self._note(lease, amount, left, least, _OTHERS_S, now)
 
     async def _settle_rate(self, table: LeasedTable, lease: Lease) -> None:
         now = lease.asked_at = self._clock()
@@ -293,6 +319,8 @@ class SharedLimits:
         """Nothing is to be told of it. What was spent of a budget may have to be told again."""
         if table.budget:
             del self._used[lease]
+        elif table.places and (lease.spent > 0.0 or lease.told > 0.0):
+            return
         elif lease.whole_at <= now:
             del self._used[lease]
             if table.leases.get(lease.subject) is lease:
@@ -304,7 +332,10 @@ class SharedLimits:
             return
         ended = now >= lease.until
         idle = now - lease.used_at > _IDLE_S
-        if not table.budget:
+        if table.places:
+            if ended or idle:
+                lease.held = 0.0
+        elif not table.budget:
             if ended or idle:
                 lease.back += lease.held
                 lease.held = 0.0
@@ -314,6 +345,12 @@ class SharedLimits:
                 lease.asked_at = -1e9  # it is to be told
 
     def _is_due(self, table: LeasedTable, lease: Lease, now: float) -> bool:
+        if table.places:
+            since_s = now - lease.asked_at
+            holds = lease.held + lease.spent
+            return (holds != lease.told and since_s > _TELL_S) or (
+                holds > 0.0 and since_s > _RENEW_S
+            )
         if not table.budget:
             return lease.back > 0.0 or lease.owed > 0.0 or lease.held < 0.0
         since_s = now - lease.asked_at
@@ -328,7 +365,7 @@ class SharedLimits:
             for lease, table in self._used.items():
                 if lease.held <= 0.0 and not self._is_due(table, lease, NEVER):
                     continue
-                if not table.budget:
+                if not table.budget and not table.places:
                     lease.back += lease.held
                 lease.held = 0.0
                 tasks.append(self._ask(table, lease))

@@ -29,7 +29,8 @@ class BalancersSeen:
 
 
 class Shares:
-    """Of a rate a share flows back; of a budget it is given once, of what was left."""
+    """Of a rate a share flows back; of a budget it is given once, of what was left; of places so
+    many may be taken at a time."""
 
     def __init__(self) -> None:
         self._rates: dict[str, RateTable] = {}
@@ -51,6 +52,12 @@ class Shares:
                 share = max(lease.left, 0.0) / balancers
                 lease.left -= share
                 lease.held += float(int(share)) if whole else share
+            return
+        if table.places:
+            share = max(float(int(table.amount / balancers)), 1.0)
+            amount = min(need, share - lease.spent - max(lease.held, 0.0))
+            if amount >= least:
+                lease.held += amount
             return
         rate = self._rate(table, balancers)
         there = rate.left(lease.subject, now)

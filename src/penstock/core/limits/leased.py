@@ -12,6 +12,8 @@ from penstock.core.limits.windows import PERIODS_S, window_end, window_start
 from penstock.core.snapshot import Limit
 
 _KEPT_S: Final = 1.0
+_PLACE_KEPT_S: Final = 0.25  # as places.py has it, and so is the patience
+_PATIENCE_S: Final = 1.0
 _SOON_S: Final = 0.05  # until the store is asked again, where it told nothing
 
 
@@ -50,14 +52,18 @@ class Lease:
 
 
 class LeasedTable(Allowances):
-    """Of a budget (times are seconds since 1970) or a rate (of any clock)."""
+    """Of a budget (times are seconds since 1970), a rate, or places (of any clock). Of places, what
+    is ``spent`` of a lease is what was lent of it at present."""
 
     def __init__(self, limit: Limit, most: int = MOST_SUBJECTS) -> None:
         self.limit: Limit = limit
         self.amount: float = limit.amount
         self.budget: bool = limit.budget
         self.burst: float = limit.burst if limit.burst > 0.0 else limit.amount
-        self.each_s: float = 0.0 if limit.budget else PERIODS_S[limit.per] / limit.amount
+        self.places: bool = limit.counts == "concurrent"
+        self.each_s: float = 0.0
+        if not self.budget and not self.places:
+            self.each_s = PERIODS_S[limit.per] / limit.amount
         self.overflowed: int = 0
         self.leases: dict[str, Lease] = {}
         self._most: int = most
@@ -99,7 +105,7 @@ class LeasedTable(Allowances):
 
     def give_back(self, subject: str, cost: float, now: float) -> None:
         lease = self.lease(subject, now)
-        if self.budget:  # or it was taken in a window that is over
+        if self.budget or self.places:  # or it was taken in a window that is over
             cost = min(cost, lease.spent)
         lease.held += cost
         lease.spent -= cost
@@ -114,9 +120,13 @@ class LeasedTable(Allowances):
         lease = self.lease(subject, now)
         if self.budget:
             return window_end(self.limit.per, self._start) - now
+        if self.places:
+            return _PATIENCE_S if lease.spent > 0.0 else 0.0
         return max(lease.whole_at - now, 0.0)
 
     def keeps_s(self, amount: float) -> float:
+        if self.places:
+            return _PLACE_KEPT_S
         return _KEPT_S if self.budget else amount * self.each_s
 
     def most_taken(self, most: int) -> list[str]:

@@ -75,7 +75,7 @@ class Standing:
 
 
 class Owner:
-    """Of all limits. ``borrowers`` is how many there are. ``leased``: rates and budgets are leased
+    """Of all limits. ``borrowers`` is how many there are. ``leased``: they are leased
     themselves, from a store that others lease of too."""
 
     def __init__(self, leased: bool = False) -> None:
@@ -108,7 +108,7 @@ class Owner:
                 self._leases[name] = table
 
     def _made(self, limit: Limit, before: Allowances | None, share: float) -> Allowances:
-        if not self._leased or limit.counts == "concurrent":
+        if not self._leased:
             return allowances_of(limit, share)
         made = LeasedTable(limit)
         if isinstance(before, LeasedTable):

@@ -241,6 +241,96 @@ async def test_after_a_flush_balancers_write_back_what_was_spent(server: StoreSe
         assert await three.take_all(1.0) <= 30, "what the first had spent the second knew"
 
 
+def places(amount: float = 8.0) -> Limit:
+    return Limit("it", "concurrent", amount)
+
+
+async def test_a_thousand_requests_at_once_over_four_balancers_never_have_more_places(
+    server: StoreServer,
+) -> None:
+    async with balancers(server, places(100.0), when_gone="refuse") as four:
+        taken = await asyncio.gather(*(four[number % 4].take() for number in range(1000)))
+        assert 50 <= len([charge for charge in taken if charge is not None]) <= 100
+
+
+async def test_whatever_comes_and_goes_there_are_never_more_places_than_all_have(
+    server: StoreServer,
+) -> None:
+    rng = Random(2)
+    async with balancers(server, places(), count=3, when_gone="refuse") as three:
+        running: list[tuple[Balancer, Charge]] = []
+        most = 0
+        for _ in range(300):
+            if running and rng.random() < 0.45:
+                balancer, charge = running.pop(rng.randrange(len(running)))
+                balancer.slices.settle(charge, 1.0, balancer.clock())
+            else:
+                balancer = rng.choice(three)
+                taken = await balancer.take()
+                if taken is not None:
+                    running.append((balancer, taken))
+            assert len(running) <= 8
+            most = max(most, len(running))
+            if rng.random() < 0.2:
+                balancer.clock.now += rng.random()
+                balancer.slices.sweep(balancer.clock())
+                await balancer.exchange()
+                balancer.shared.sweep()
+                await balancer.quiet()
+        assert most >= 6, "nearly all are used"
+
+
+async def test_places_that_one_does_not_use_any_more_others_may(server: StoreServer) -> None:
+    async with balancers(server, places(), count=2, when_gone="refuse") as (one, other):
+        charges = [await one.take() for _ in range(8)]
+        assert await other.take() is None
+        for charge in charges:
+            assert charge is not None
+            one.slices.settle(charge, 1.0, one.clock())
+        await one.settled()
+        assert await other.take_all(1.0) == 8
+
+
+async def test_places_of_a_dead_balancer_are_free_when_its_lease_ends(server: StoreServer) -> None:
+    async with balancers(server, places(), count=2, when_gone="refuse") as (_, other):
+        assert await _.take_all(1.0) >= 4  # and it is never heard of again
+        (key,) = server.client.keys("penstock:main:v1:{limit:*")
+        spent, held, until, _seq = server.client.hget(key, "b:b0").split()
+        now_s, now_us = server.client.time()
+        assert float(spent) == 0.0
+        left_ms = float(until) - (now_s * 1000.0 + now_us / 1000.0)
+        assert 0.0 < left_ms <= LEASE_S * 1000.0
+        server.client.hset(key, "b:b0", f"0 {float(held)} 1 1")
+        other.clock.now += 2.0
+        assert await other.take_all(1.0) == 8
+
+
+async def test_places_that_are_used_are_held_on_to(server: StoreServer) -> None:
+    """For as long as a stream lasts, which is longer than a lease."""
+    async with balancers(server, places(), count=2, when_gone="refuse") as (one, other):
+        assert await one.take() is not None
+        for _ in range(10):
+            one.clock.now += 4.0
+            one.slices.sweep(one.clock())
+            await one.exchange()
+            one.shared.sweep()
+            await one.quiet()
+        (key,) = server.client.keys("penstock:main:v1:{limit:*")
+        assert float(server.client.hget(key, "b:b0").split()[1]) == 1.0
+        assert await other.take_all(1.0) == 7
+
+
+async def test_while_the_store_is_gone_a_share_of_the_places_is_given_out(
+    server: StoreServer,
+) -> None:
+    async with balancers(server, places(), count=4) as (one, *_):
+        one.path.cut = True
+        assert await one.take_all(1.0) == 2
+    async with balancers(server, places(), count=4, names="c", when_gone="refuse") as (one, *_):
+        one.path.cut = True
+        assert await one.take_all(1.0) == 0
+
+
 async def test_a_rate_is_written_back_too(server: StoreServer) -> None:
     spec = Limit("it", "requests", 100.0, "day")
     async with balancers(server, spec, count=2, when_gone="refuse") as (one, two):

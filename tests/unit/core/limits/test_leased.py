@@ -54,8 +54,13 @@ def test_what_finds_no_place_shares_one_allowance() -> None:
     assert table.overflowed == 10
 
 
-def test_places_are_each_owners_own() -> None:
+def test_places_that_come_back_are_held_again() -> None:
     owner = Owner(leased=True)
-    owner.configure([Limit("it", "concurrent", 3.0)])
-    assert owner.leased() == {}
-    assert lend(owner, 3.0).amount == 3.0
+    owner.configure([Limit("it", "concurrent", 3.0, by=("user",))])
+    lease = owner.leased()["it"].lease("a", 0.0)
+    lease.held = 2.0
+    assert lend(owner, 1.0).amount == 1.0
+    assert (lease.held, lease.spent) == (1.0, 1.0)
+    owner.forget(0, 0.0)
+    assert (lease.held, lease.spent) == (2.0, 0.0)
+    assert lend(owner, 4.0).wait_s == float("inf")
