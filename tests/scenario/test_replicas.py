@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -303,3 +304,54 @@ def test_a_budget_holds_over_both(tmp_path: Path, server: StoreServer) -> None:
 
         wait_until(spent, "what one does not use goes to the other")
         assert passed + sum(asked() for _ in range(5)) == 30
+
+
+class Counting:
+    """An endpoint that knows how many it had at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._now = 0
+        self.most = 0
+        self.endpoint = HttpEndpoint(self._answer)
+
+    def _answer(self, request: Recorded) -> Answer:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        sleep(0.02)
+        with self._lock:
+            self._now -= 1
+        return Answer(body=b"served")
+
+
+def test_an_endpoint_has_no_more_at_once_than_it_takes_whoever_sends_them(
+    tmp_path: Path, server: StoreServer
+) -> None:
+    counting = Counting()
+    with ExitStack() as stack:
+        stack.enter_context(counting.endpoint)
+        document = {
+            "store": {"url": server.url},
+            "pools": {
+                "main": {
+                    "endpoints": [{"url": counting.endpoint.name, "max_in_flight": 3}],
+                    "admission": {"queue": {"length": 100, "timeout": "60s"}},
+                }
+            },
+        }
+        both = pair(stack, tmp_path, document)
+        answers: list[int] = []
+
+        def ask(balancer: Balancer) -> None:
+            client = balancer.connect()
+            answers.extend([client.get("/").status for _ in range(10)])
+            client.close()
+
+        asking = [threading.Thread(target=ask, args=(each,)) for each in both * 4]
+        for each in asking:
+            each.start()
+        for each in asking:
+            each.join(60.0)
+        assert answers == [200] * 80
+        assert 2 <= counting.most <= 3

@@ -51,7 +51,7 @@ KNOWN = {
     "exact prefixes": (1, "bd0ed1f3"),
     "client addresses": (1, "256ea190"),
     "changed rows": (1, "b7439977"),
-    "other balancers": (1, "633f2ef1"),
+    "other balancers": (2, "a267123c"),
     "queues": (3, "aca4826b"),
     "ledgers": (1, "cde7116a"),
 }

@@ -1,4 +1,5 @@
-"""What other balancers have at an endpoint counts for a worker's choice, and not for its bounds."""
+"""What other balancers have at an endpoint counts for a worker's choice; of its bound this balancer
+has what it leased."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +9,13 @@ import pytest
 
 from penstock.core.env import Env
 from penstock.core.snapshot import Connections, Endpoint, EndpointTls, PoolTimeouts
-from penstock.dataplane.board.layout import O_IN_FLIGHT, O_KV_TOKENS, O_PENDING_PREFILL, R_SLOTS
+from penstock.dataplane.board.layout import (
+    O_IN_FLIGHT,
+    O_KV_TOKENS,
+    O_PENDING_PREFILL,
+    O_PLACES,
+    R_SLOTS,
+)
 from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.endpoint.connector import ConnectionSettings
 from penstock.dataplane.io.loop import Loop
@@ -40,7 +47,7 @@ def test_a_single_worker_counts_what_other_balancers_have(board: Board) -> None:
     board.cells[at + O_PENDING_PREFILL] = 700
     board.cells[at + O_KV_TOKENS] = 9000
     assert endpoint.load() == 6
-    assert endpoint.has_room(), "`max_in_flight` is of one balancer"
+    assert endpoint.has_room(), "where no places are leased, `max_in_flight` is of one balancer"
     assert not endpoint.is_overfull()
     endpoint.read_tokens_elsewhere()
     assert endpoint.tokens_elsewhere.pending_prefill == 700
@@ -48,6 +55,24 @@ def test_a_single_worker_counts_what_other_balancers_have(board: Board) -> None:
     board.cells[at + O_IN_FLIGHT] = 0
     env.now += 1.0
     assert endpoint.load() == 1
+
+
+def test_of_its_bound_this_balancer_has_what_it_leased(board: Board) -> None:
+    board.share()
+    endpoint = endpoint_on(board, Env(Random(1)))
+    places = board.others(1) + O_PLACES
+    board.cells[places] = 2 + 1
+    for _ in range(2):
+        assert endpoint.has_room()
+        endpoint.acquire()
+        assert not endpoint.is_overfull()
+    assert not endpoint.has_room()
+    endpoint.acquire()
+    assert endpoint.is_overfull()
+    board.cells[places] = 9 + 1
+    assert endpoint.has_room()
+    board.cells[places] = 0 + 1
+    assert not endpoint.has_room()
 
 
 def test_without_a_store_nobody_looks(board: Board) -> None:

@@ -57,7 +57,8 @@ class Endpoint(Section):
     )
     max_in_flight: Count = setting(
         _ENDPOINT.max_in_flight,
-        "Most requests in flight there at once, over all workers. 0: no limit.",
+        "Most requests in flight there at once, over all workers, and over all balancers that "
+        "share a `store`. 0: no limit.",
     )
     priority: Count = setting(
         _ENDPOINT.priority,

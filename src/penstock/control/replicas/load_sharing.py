@@ -89,6 +89,7 @@ class LoadSharing:
         self.received = 0
         self.received_bytes = 0
         self.refused = 0  # messages that no balancer says
+        self.on_changed: Callable[[list[int]], None] = _nobody
         store.listen(CHANNEL, self._heard)
         store.listen(to(me), self._heard)
         store.on_connected.append(self._on_connected)
@@ -145,6 +146,7 @@ class LoadSharing:
 
     def _tell(self, now: float) -> None:
         changed = self._own.changed()
+        self.on_changed(changed)
         first = self._ledger.first(self._told_prefixes)
         end = min(self._ledger.count, first + MOST_PREFIXES)
         if changed or end > first:
@@ -244,6 +246,10 @@ class LoadSharing:
 
     def _on_connected(self) -> None:
         self._whole_due = True
+
+
+def _nobody(changed: list[int]) -> None:
+    """Wants to know which loads of this balancer changed."""
 
 
 def to(name: str) -> str:

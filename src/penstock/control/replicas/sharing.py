@@ -19,6 +19,7 @@ from penstock.control.events import Events
 from penstock.control.replicas.endpoint_words import EndpointWords
 from penstock.control.replicas.load_sharing import CHANNEL, LoadSharing, to
 from penstock.control.replicas.operator_words import OperatorWords
+from penstock.control.replicas.place_sharing import PlaceSharing
 from penstock.control.replicas.shared_limits import SharedLimits
 from penstock.control.replicas.shared_scaling import SharedScaling
 from penstock.control.replicas.words import Words
@@ -48,10 +49,20 @@ class Sharing:
         self._scaling: SharedScaling | None = None
         self._limits: SharedLimits | None = None
         self._challenges = Words(store, "challenges/", events)
+        self._places = PlaceSharing(
+            store,
+            board,
+            me,
+            lambda: len(self.loads.others),
+            store.settings.limits_when_gone,
+            monotonic,
+        )
+        self.loads.on_changed = self._places.look
 
     def configure(self, snapshot: Snapshot) -> None:
         """Follow the running snapshot."""
         self.loads.configure(snapshot)
+        self._places.configure(snapshot)
         self.operators.configure(snapshot)
         self.endpoints.configure(snapshot)
         if self._scaling is not None:
@@ -97,6 +108,7 @@ class Sharing:
         connected = asyncio.create_task(self._store.run())
         self._background.keep("what operators said", self.operators.words.run)
         self._background.keep("endpoints of the API", self.endpoints.words.run)
+        self._background.keep("places over balancers", self._places.run)
         self._background.keep("tokens of authorities", self._challenges.run)
         if self._limits is not None:
             self._background.keep("limits over balancers", self._limits.run)

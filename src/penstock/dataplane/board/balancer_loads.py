@@ -23,6 +23,8 @@ from penstock.dataplane.board.layout import (
     O_KV_TOKENS,
     O_PENDING_PREFILL,
     O_PREFILLED,
+    O_WANTED,
+    O_WANTS,
     S_EJECTED,
     S_HEALTH,
 )
@@ -38,7 +40,10 @@ T_VERDICT: Final = 5  # a sum of these
 EJECTED: Final = 1
 IS_DOWN: Final = 2
 CIRCUIT_OPEN: Final = 4
-TOLD: Final = 6
+# Places that it wants more of. Not digested: an older version does not know of it.
+T_WANTS: Final = 6
+_DIGESTED: Final = 6
+TOLD: Final = 7
 WIDTH: Final = 1 + TOLD
 MOST_ENDPOINTS: Final = 65_536  # of one balancer
 _MOST: Final = 1 << 40  # of any of these numbers
@@ -49,7 +54,7 @@ _FACTOR: Final = 1_000_003
 def digest_of(url: int, values: list[int]) -> int:
     """Of what is told of an endpoint; exclusive-or of all of them is that of a balancer."""
     found = url & _DIGEST_MASK
-    for value in values:
+    for value in values[:_DIGESTED]:
         found = (found * _FACTOR + value) & _DIGEST_MASK
     return found
 
@@ -98,7 +103,7 @@ class OwnLoads:
     def _read(self, rows: list[int]) -> list[int]:
         board = self._board
         cells = self._cells
-        in_flight = pending = held = decoding = prefilled = verdict = 0
+        in_flight = pending = held = decoding = prefilled = verdict = wants = 0
         for row in rows:
             first = board.load(row, 0)
             for at in range(first, first + board.workers * LOAD_CELLS, LOAD_CELLS):
@@ -109,6 +114,7 @@ class OwnLoads:
                 prefilled += cells[at + L_PREFILLED]
                 if cells[at + L_BREAKER] == OPEN:
                     verdict |= CIRCUIT_OPEN
+            wants += cells[board.others(row) + O_WANTS]
             state = board.state(row)
             if cells[state + S_EJECTED] != 0:
                 verdict |= EJECTED
@@ -121,6 +127,7 @@ class OwnLoads:
             _bounded(decoding),
             _bounded(prefilled),
             verdict,
+            _bounded(wants),
         ]
 
 
@@ -200,11 +207,13 @@ class OtherLoads:
             verdict = before[T_VERDICT]
             for field in range(T_PREFILLED):
                 sums[field] += values[field] - before[field]
+            sums[T_WANTS] += values[T_WANTS] - before[T_WANTS]
             # A running total that goes on, whoever comes or goes.
             sums[T_PREFILLED] += max(values[T_PREFILLED] - before[T_PREFILLED], 0)
         else:
             for field in range(T_PREFILLED):
                 sums[field] += values[field]
+            sums[T_WANTS] += values[T_WANTS]
         told.values[url] = values
         told.digest ^= digest_of(url, values)
         if values[T_VERDICT] != verdict:
@@ -223,6 +232,7 @@ class OtherLoads:
             cells[at + O_PENDING_PREFILL] = sums[T_PENDING_PREFILL] if sums is not None else 0
             cells[at + O_KV_TOKENS] = sums[T_KV_TOKENS] if sums is not None else 0
             cells[at + O_DECODING] = sums[T_DECODING] if sums is not None else 0
+            cells[at + O_WANTED] = sums[T_WANTS] if sums is not None else 0
             if sums is not None:
                 cells[at + O_PREFILLED] = sums[T_PREFILLED]
 

@@ -305,12 +305,17 @@ CHANGED_CELLS: Final = C_REPORTS + CHANGED_ROWS
 
 # What other balancers have at an endpoint, as far as they told; written by the supervisor. After
 # those of all endpoints stands a ring as that of a worker (ROUTE_LAYOUT), of what others routed.
-OTHERS_LAYOUT: Final = 1
+OTHERS_LAYOUT: Final = 2
 O_IN_FLIGHT: Final = 0
 O_PENDING_PREFILL: Final = O_IN_FLIGHT + 1
 O_KV_TOKENS: Final = O_PENDING_PREFILL + 1
 O_DECODING: Final = O_KV_TOKENS + 1
 O_PREFILLED: Final = O_DECODING + 1  # a running total
+# Where places of `max_in_flight` are leased: what this balancer may have in flight + 1 (0: they are
+# not), how many more it wants, and how many more others want of which it may have some.
+O_PLACES: Final = O_PREFILLED + 1
+O_WANTS: Final = O_PLACES + 1
+O_WANTED: Final = O_WANTS + 1
 OTHERS_CELLS: Final = 8
 
 # Who goes on next of those that wait in a worker for a pool: the head of each of its first lines.

@@ -21,6 +21,7 @@ from penstock.dataplane.board.layout import (
     L_QUIET_SINCE_US,
     LOAD_CELLS,
     O_IN_FLIGHT,
+    O_PLACES,
     R_AT_US,
     R_CACHED,
     R_COLD,
@@ -339,7 +340,7 @@ class LiveEndpoint(CountedEndpoint):
             return True
         if not self._alone:
             self._read_elsewhere()
-        return self.in_flight + self.elsewhere < self.max_in_flight
+        return self.in_flight + self.elsewhere < self._bound()
 
     def tokens_changed(self) -> None:
         if not self._alone:
@@ -363,10 +364,18 @@ class LiveEndpoint(CountedEndpoint):
             return False
         if not self._alone:
             self._read_elsewhere()
-            if self.in_flight + self.elsewhere + len(self._all_loads) > self.max_in_flight:
+            if self.in_flight + self.elsewhere + len(self._all_loads) > self._bound():
                 fence()
                 self._read_elsewhere()
-        return self.in_flight + self.elsewhere > self.max_in_flight
+        return self.in_flight + self.elsewhere > self._bound()
+
+    def _bound(self) -> int:
+        """``max_in_flight``, or what this balancer leased of it."""
+        if self._others_at >= 0:
+            places: int = self._cells[self._others_at + O_PLACES]
+            if 0 < places <= self.max_in_flight:
+                return places - 1
+        return self.max_in_flight
 
     def circuit_changed(self, change: BreakerChange | None) -> None:
         self.tally.changed = True
