@@ -142,6 +142,7 @@ class Supervisor:
             self._parts.forecasts.save()
             self._parts.limits.frozen = self._succession.left.is_set()
             await self._stop_workers()
+            await self._succession.finish_borrowing()
             self._parts.limits.save()
             self._parts.usage.save()
         finally:

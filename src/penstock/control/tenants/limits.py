@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic, time
 from typing import Final
 
@@ -29,6 +30,21 @@ class SavedBudget(msgspec.Struct):
     spent: dict[str, float]  # by subject
 
 
+class HandedLimits(msgspec.Struct):
+    """All that a supervisor lent of, at an upgrade."""
+
+    budgets: dict[str, SavedBudget] = {}
+    rates: dict[str, dict[str, float]] = {}  # what has not flowed back, by limit and subject
+    places: list[tuple[int, str, str, float]] = []  # worker, limit, subject, and how many it has
+
+
+@dataclass(frozen=True)
+class _Handed:
+    handed: HandedLimits
+    number: Callable[[int], int]
+    all_of_it: bool
+
+
 class WorkerLimits:
     """Lends to the workers of this balancer."""
 
@@ -54,6 +70,7 @@ class WorkerLimits:
         self._refused: dict[str, int] = {}
         self._changed = False
         self.frozen = False  # a successor keeps budgets
+        self._handed: _Handed | None = None  # what is to be gone on from
 
     def configure(self, snapshot: Snapshot) -> None:
         """Own the limits of the snapshot that runs."""
@@ -63,6 +80,9 @@ class WorkerLimits:
         names = {limit.name for limit in limits}
         self._refused = {name: count for name, count in self._refused.items() if name in names}
         self._restore([limit for limit in limits if limit.budget])
+        if self._handed is not None:
+            self._apply(self._handed)
+            self._handed = None
 
     def lend(self, worker: int, asked: Sequence[Sequence[object]]) -> list[_Told]:
         """What a worker asked for, as its messages tell both."""
@@ -78,6 +98,37 @@ class WorkerLimits:
             waits = [None if each == float("inf") else each for each in (lent.wait_s, lent.whole_s)]
             told.append([limit, subject, lent.amount, lent.keeps_s, waits[0], lent.left, waits[1]])
         return told
+
+    def handed(self) -> HandedLimits:
+        """All that is spent and held at this moment."""
+        owner = self.owner
+        saved = self._now_saved() if self._budgets else {}
+        return HandedLimits(saved, owner.rates_taken(self._clock()), owner.places_held())
+
+    def take_over(
+        self, handed: HandedLimits, number: Callable[[int], int], *, all_of_it: bool
+    ) -> None:
+        """Go on from there once limits are configured. ``number``: by which a worker of the one
+        before is known here. ``all_of_it``: it lends nothing any more; else it died, and what is
+        known here may be newer."""
+        self._handed = _Handed(handed, number, all_of_it)
+
+    def _apply(self, given: "_Handed") -> None:
+        handed, number, all_of_it = given.handed, given.number, given.all_of_it
+        places = [(number(each[0]), *each[1:]) for each in handed.places]
+        self.owner.take_over(handed.rates, places, self._clock())
+        now = self._wall_clock()
+        for name, told in handed.budgets.items():
+            table = self._budgets.get(name)
+            if table is None:
+                continue
+            spent = dict(told.spent)
+            if not all_of_it and table.start(now) == told.start:
+                for subject, amount in table.saved(now).items():
+                    spent[subject] = max(spent.get(subject, 0.0), amount)
+            table.restore(told.start, spent, now)
+        self._saved = {**(self._saved or {}), **handed.budgets}
+        self._changed = True
 
     def forget(self, worker: int) -> None:
         """Its process ended."""

@@ -2,6 +2,7 @@
 
 from penstock import __version__
 from penstock.control.parts import Parts
+from penstock.control.upgrade.borrowing import Borrowers
 from penstock.control.upgrade.messages import (
     PROTOCOL,
     HandedBoard,
@@ -26,6 +27,7 @@ def memo_of(parts: Parts) -> Memo:
         scalers=scalers,
         scaling_holder=parts.scaling.holder,
         additions=parts.additions.known(),
+        limits=parts.limits.handed(),
     )
 
 
@@ -39,13 +41,21 @@ def expect(memo: Memo, parts: Parts) -> None:
         parts.additions.restore(memo.additions)
 
 
-def take_over(yours: Yours | None, offer: Offer, parts: Parts) -> None:
-    """It is ours now; ``yours`` is None where the predecessor died after its offer."""
+def take_over(yours: Yours | None, offer: Offer, parts: Parts, borrowers: Borrowers) -> None:
+    """It is ours now; ``yours`` is None where the predecessor died after its offer. ``borrowers``
+    are its workers."""
     memo = yours.memo if yours is not None else offer.memo
     parts.states.restore(memo.endpoints)
     parts.outliers.restore(memo.ejections)
     parts.state_files.take_over(memo.state_files)
     parts.scaling.restore(memo.scalers, memo.scaling_holder)
+    if memo.limits is not None:
+        pid = offer.supervisor.pid
+        parts.limits.take_over(
+            memo.limits,
+            lambda worker: borrowers.number(pid, worker),
+            all_of_it=yours is not None,
+        )
     parts.sockets.own_files()
     parts.sockets.let_go_of_handed()
 

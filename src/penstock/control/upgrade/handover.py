@@ -15,9 +15,11 @@ from typing import Any, Final, Protocol, TypeVar
 
 from penstock.control.events import Events
 from penstock.control.service_manager import OF_ONE_PROCESS
+from penstock.control.upgrade.borrowing import Borrowers
 from penstock.control.upgrade.channel import Channel, ChannelClosedError, check_peer, listen_at
 from penstock.control.upgrade.messages import (
     PROTOCOL,
+    Borrow,
     Failed,
     Hello,
     Offer,
@@ -59,6 +61,9 @@ class Handing(Protocol):
 
     def forget(self, successor: Process) -> None:
         """It is dead: end its workers."""
+
+    def borrowers(self) -> Borrowers:
+        """Workers of versions before, which borrow of our limits until they have finished."""
 
     def leave(self, successor: int) -> None:
         """It serves: have our workers finish, and end."""
@@ -162,6 +167,8 @@ class Handover:
             await self._upgrade_for(channel, message.command)
         elif isinstance(message, Hello) and self._met is not None and not self._met.done():
             self._met.set_result((channel, message, peer))
+        elif isinstance(message, Borrow):
+            await self._supervisor.borrowers().serve(channel, message, peer.pid)
         elif isinstance(message, Failed) and self._met is not None and not self._met.done():
             self._met.set_exception(UpgradeError(message.reason))
             channel.close()

@@ -6,6 +6,10 @@
     old → new   Yours      the states as they are now: the old one changes nothing from here on
     new → old   Taken      the old one's workers may stop
 
+Afterwards, whenever workers that finish ask for of what limits allow:
+
+    old → new   Borrow     answered by Lent
+
 Refusal ends it from the old one's side, at any time. Where the old one dies after its Offer, the
 new one goes on by itself: it has all that it needs, and ends the workers it finds. Where the new
 one dies before it said Taken, the old one goes on, and ends the new one's workers.
@@ -23,6 +27,7 @@ from penstock.control.endpoints.known_state import KnownState
 from penstock.control.endpoints.outliers import KnownEjection
 from penstock.control.maintenance import KnownMaintenance
 from penstock.control.scale.known_scaler import KnownScaler
+from penstock.control.tenants.limits import HandedLimits
 from penstock.control.workers.sockets import ListenKey
 from penstock.control.workers.takeover import Process
 from penstock.control.world.additions import KnownAdditions
@@ -77,6 +82,7 @@ class Memo(msgspec.Struct):
     learned: dict[str, Any] = {}  # by workers' policies, by pool (dataplane/worker/learned.py)
     scaling_holder: str = ""  # of the leases to scale pools
     additions: KnownAdditions | None = None  # pools and routes; None: it knows of none
+    limits: HandedLimits | None = None  # None: it knows nothing of one ledger
 
 
 class Offer(msgspec.Struct, tag="offer", tag_field="kind"):
@@ -131,4 +137,20 @@ class Told(msgspec.Struct, tag="told", tag_field="kind"):
     ok: bool = True
 
 
-Message: TypeAlias = Hello | Offer | Ready | Failed | Yours | Taken | Refusal | Upgrade | Told
+class Borrow(msgspec.Struct, tag="borrow", tag_field="kind"):
+    """A worker that finishes asks for of what limits allow, and gives back; of the successor."""
+
+    pid: int  # of its supervisor
+    worker: int
+    asked: list[list[Any]]
+
+
+class Lent(msgspec.Struct, tag="lent", tag_field="kind"):
+    """As the owner of limits answers."""
+
+    told: list[list[Any]]
+
+
+Message: TypeAlias = (
+    Hello | Offer | Ready | Failed | Yours | Taken | Refusal | Upgrade | Told | Borrow | Lent
+)

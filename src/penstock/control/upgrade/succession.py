@@ -13,10 +13,11 @@ import msgspec
 from penstock.admin.server import AdminServer
 from penstock.config.compile.configured import AdminSettings
 from penstock.control.parts import Parts
+from penstock.control.upgrade.borrowing import Borrowers, Borrowing
 from penstock.control.upgrade.estate import expect, memo_of, offer_of, take_over
 from penstock.control.upgrade.learned import ask_learned, tell_learned
 from penstock.control.upgrade.messages import HandedBoard, HandedLeaving, Hello, Offer, Yours
-from penstock.control.upgrade.predecessor import Predecessor
+from penstock.control.upgrade.predecessor import HandoverError, Predecessor
 from penstock.control.workers.indexes import Leaving
 from penstock.control.workers.takeover import (
     Process,
@@ -50,6 +51,8 @@ class Succession:
         self._inner = inner
         self._predecessor = predecessor
         self._reload_wanted = False
+        self._borrowers = Borrowers(parts.workers.lend, parts.limits.forget)
+        self._borrowing: Borrowing | None = None
         parts.publisher.rows_stay = lambda: bool(parts.indexes.leaving)
 
     # --- from the predecessor ---------------------------------------------------------------
@@ -64,6 +67,7 @@ class Succession:
         parts.publisher.go_on_from(offer.instance, offer.generation)
         parts.publisher.hushed = True
         parts.workers.datagrams_held = True
+        parts.workers.hold_lending()
         board = offer.board
         if board is not None:
             parts.rows.go_on_from(board.rows, offer.generation)
@@ -75,7 +79,8 @@ class Succession:
             parts.events.warning(
                 "upgrade.own_board",
                 f"workers of the version before count for themselves: {offer.no_board_because}; "
-                "until they have finished, max_in_flight and limits hold for each version alone",
+                "until they have finished, max_in_flight and limits of connections hold for each "
+                "version alone",
             )
         await parts.workers.count_indexes(*parts.indexes.counted())
         expect(offer.memo, parts)
@@ -86,10 +91,14 @@ class Succession:
         if predecessor is None:
             return
         parts, offer = self._parts, predecessor.offer
-        yours = await predecessor.tell_ready()
+        try:
+            yours = await predecessor.tell_ready()
+        except HandoverError:
+            parts.workers.let_lend()
+            raise
         if yours is not None:
             self._parts.indexes.are_now(offer.workers, yours.workers)
-        take_over(yours, offer, parts)
+        take_over(yours, offer, parts, self._borrowers)
         if offer.board is None:
             others = [offer.supervisor, *offer.workers, *(yours.workers if yours else ())]
             parts.scaling.others_finish = lambda: any(map(is_running, others))
@@ -99,7 +108,8 @@ class Succession:
         await tell_learned(parts.workers, yours.memo.learned if yours is not None else {})
         await parts.workers.take_datagrams(yours.sessions if yours is not None else ())
         await open_admin()
-        parts.publisher.tell_followers()
+        parts.publisher.tell_followers()  # who owns limits among them
+        parts.workers.let_lend()
         await predecessor.tell_taken()
         predecessor.close()
         text = f"took over from penstock {offer.version} (pid {offer.supervisor.pid})"
@@ -128,6 +138,7 @@ class Succession:
         """Runs until cancelled: count workers of other versions no more when they are gone."""
         indexes = self._parts.indexes
         while True:
+            self._borrowers.forget_ended()
             if indexes.leaving and indexes.look():
                 await self._parts.workers.count_indexes(*indexes.counted())
             await asyncio.sleep(_LOOK_S)
@@ -151,6 +162,7 @@ class Succession:
     async def give_up(self) -> Yours:
         self._reload_wanted = self._parts.reloader.under_way
         await self._inner.end_tasks()
+        self._parts.workers.hold_lending()
         workers = [identify(pid) for pid in self._parts.workers.pids]
         sessions = await self._parts.workers.give_up_datagrams()
         told = msgspec.convert(sessions, list[tuple[str, str, int, str]])
@@ -159,6 +171,7 @@ class Succession:
         return Yours(memo, self._reload_wanted, workers, told)
 
     async def resume(self) -> None:
+        self._parts.workers.let_lend()
         await self._parts.workers.take_datagrams(())
         self._parts.publisher.tell_followers()
         self._inner.begin_tasks()
@@ -171,7 +184,21 @@ class Succession:
         work = self._relieve(successor, workers, lent)
         self._parts.background.begin("relieving workers", work)
 
+    def borrowers(self) -> Borrowers:
+        return self._borrowers
+
+    async def finish_borrowing(self) -> None:
+        """Our last worker ended."""
+        if self._borrowing is not None:
+            await self._borrowing.finish()
+
     def leave(self, successor: int) -> None:
+        parts = self._parts
+        self._borrowing = Borrowing(
+            parts.runtime.upgrade_socket_of(identify(successor)), os.getpid(), parts.limits.lend
+        )
+        parts.workers.lend_elsewhere = self._borrowing.lend
+        parts.workers.let_lend()
         self._parts.service_manager.succeeded_by(successor)
         self._parts.publisher.refuse_all("another version of Penstock took over")
         self._parts.sockets.leave_files()

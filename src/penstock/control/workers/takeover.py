@@ -60,7 +60,13 @@ class RuntimeFile:
     @property
     def upgrade_socket(self) -> Path | None:
         """Where an upgrade of this supervisor is asked for."""
-        return self._path.with_suffix(SOCKET_SUFFIX) if self._path is not None else None
+        return self.upgrade_socket_of(self.me)
+
+    def upgrade_socket_of(self, supervisor: Process) -> Path | None:
+        """Where that one is to be found."""
+        if self._directory is None:
+            return None
+        return self._directory / f"supervisor-{_name(supervisor)}{SOCKET_SUFFIX}"
 
     def may_share(self, place: int | str) -> bool:
         """Whether workers of a dead supervisor, and nobody else of ours, listen there.

@@ -70,6 +70,11 @@ class Workers:
         # A worker asks for of what limits allow, and tells what tenants used; it ended.
         self.before_lend: Callable[[Sequence[Sequence[object]]], Awaitable[None] | None] = _at_once
         self.on_lend: Callable[[int, Sequence[Sequence[object]]], list[list[object]]] = _lend_none
+        # Another supervisor owns limits, as a successor does once it serves.
+        self.lend_elsewhere: (
+            Callable[[int, Sequence[Sequence[object]]], Awaitable[list[list[object]]]] | None
+        ) = None
+        self._lending_held: asyncio.Event | None = None
         self.on_usage: Callable[[Sequence[Sequence[object]]], None] = lambda rows: None
         self.on_refused: Callable[[dict[str, int]], None] = lambda refused: None
         self.on_traces: Callable[[dict[str, object]], None] = lambda message: None
@@ -308,16 +313,48 @@ class Workers:
             self.on_traces(message)
             return None
         asked = cast(list[list[object]], message["asked"])
+        if self._lending_held is not None or self.lend_elsewhere is not None:
+            return self._lent_later(index, asked)
         waiting = self.before_lend(asked)
         if waiting is not None:
-            return self._lend_after(waiting, index, asked)
+            return self._lent_later(index, asked, waiting)
         return {"kind": "lent", "lent": self.on_lend(index, asked)}
 
-    async def _lend_after(
-        self, waiting: Awaitable[None], index: int, asked: Sequence[Sequence[object]]
+    async def _lent_later(
+        self,
+        index: int,
+        asked: Sequence[Sequence[object]],
+        waiting: Awaitable[None] | None = None,
     ) -> dict[str, object]:
-        await waiting
-        return {"kind": "lent", "lent": self.on_lend(index, asked)}
+        return {"kind": "lent", "lent": await self.lend(index, asked, waiting)}
+
+    async def lend(
+        self,
+        index: int,
+        asked: Sequence[Sequence[object]],
+        waiting: Awaitable[None] | None = None,
+    ) -> list[list[object]]:
+        """Have a worker be lent what it asks for, by whoever owns limits. ``waiting``: what is to
+        be waited for, where that is known."""
+        if waiting is None:
+            if self._lending_held is not None:
+                await self._lending_held.wait()
+            if self.lend_elsewhere is not None:
+                return await self.lend_elsewhere(index, asked)
+            waiting = self.before_lend(asked)
+        if waiting is not None:
+            await waiting
+        return self.on_lend(index, asked)
+
+    def hold_lending(self) -> None:
+        """It is about to be decided who owns limits: nobody is lent anything until then."""
+        self._lending_held = asyncio.Event()
+
+    def let_lend(self) -> None:
+        """It is decided."""
+        held, self._lending_held = self._lending_held, None
+        if held is not None:
+            held.set()
 
     async def _catch_up(self, process: WorkerProcess) -> None:
         """Bring a starting process to the newest snapshot, even if that changes meanwhile."""

@@ -52,6 +52,10 @@ class Allowances:
         """The subjects of whose allowance most is taken, at most so many, the fullest first."""
         raise NotImplementedError
 
+    def taken(self, now: float) -> dict[str, float]:
+        """What is not there of each subject's, where that is known here."""
+        return {}
+
     def keeps_s(self, amount: float) -> float:
         """How long so much may lie where it was lent to: no longer than it would take to flow back,
         or more than ``most`` would come together."""

@@ -215,6 +215,50 @@ class Owner:
         else:
             of_one.pop(key, None)
 
+    def rates_taken(self, now: float) -> dict[str, dict[str, float]]:
+        """What of rates has not flowed back, by limit and subject; not of those leased."""
+        found: dict[str, dict[str, float]] = {}
+        for name, limit in self._limits.items():
+            if not limit.budget and limit.counts != "concurrent":
+                found[name] = self._allowances[name].taken(now)
+        return found
+
+    def places_held(self) -> list[tuple[int, str, str, float]]:
+        """Borrower, limit, subject, and how many places it has."""
+        return [
+            (borrower, limit, subject, count)
+            for borrower, held in self._held.items()
+            for (limit, subject), count in held.items()
+        ]
+
+    def take_over(
+        self,
+        rates: dict[str, dict[str, float]],
+        places: list[tuple[int, str, str, float]],
+        now: float,
+    ) -> None:
+        """Of another owner, which lends no more: what is taken of its rates, and who holds which
+        places."""
+        for name, taken in rates.items():
+            table = self._allowances.get(name)
+            limit = self._limits.get(name)
+            if table is None or limit is None or name in self._leases or limit.budget:
+                continue
+            if limit.counts != "concurrent":
+                for subject, amount in taken.items():
+                    table.spend(subject, amount, now)
+        for borrower, name, subject, count in places:
+            table = self._allowances.get(name)
+            limit = self._limits.get(name)
+            if table is None or limit is None or limit.counts != "concurrent":
+                continue
+            if isinstance(table, LeasedTable):
+                table.lease(subject, now).spent += count  # it was leased, by another name
+            else:
+                table.spend(subject, count, now)
+            held = self._held.setdefault(borrower, {})
+            held[name, subject] = held.get((name, subject), 0.0) + count
+
     def _note_places(self, asked: Asked, lent: Lent, borrower: int) -> None:
         held = self._held.setdefault(borrower, {})
         key = (asked.limit, asked.subject)

@@ -74,6 +74,13 @@ class RateTable(Allowances):
     def most(self) -> float:
         return self.burst
 
+    def taken(self, now: float) -> dict[str, float]:
+        return {
+            subject: (whole_at - now) / self._each_s
+            for subject, whole_at in self._whole_at.items()
+            if whole_at > now
+        }
+
     def keeps_s(self, amount: float) -> float:
         return amount * self._each_s
 
