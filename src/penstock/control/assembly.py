@@ -46,6 +46,7 @@ from penstock.control.store.store import Store
 from penstock.control.tenants.directory import TenantsDirectory
 from penstock.control.tenants.key_sets import KeySets
 from penstock.control.tenants.limits import WorkerLimits
+from penstock.control.tenants.password_files import PasswordFiles
 from penstock.control.tenants.usage import Usage
 from penstock.control.traces.collector import SpanSender
 from penstock.control.upgrade.predecessor import Predecessor
@@ -153,6 +154,7 @@ def assemble(
         store=store,
         sharing=sharing,
         tenants=TenantsDirectory(events, publisher.refresh),
+        password_files=PasswordFiles(events, publisher.refresh),
         key_sets=KeySets(events, publisher.refresh),
         limits=WorkerLimits(
             state_files, events, lambda: len(workers.all), leased=sharing is not None
@@ -188,7 +190,12 @@ class _Connections:
         publisher.searches.append(parts.discoveries.search)
         publisher.preparations += [parts.models.ask_new, parts.key_sets.prepare]
         publisher.marks.insert(0, parts.fetched.mark)  # before their files are looked at
-        publisher.marks += [parts.maintenance.mark, parts.models.mark, parts.tenants.mark]
+        publisher.marks += [
+            parts.maintenance.mark,
+            parts.models.mark,
+            parts.tenants.mark,
+            parts.password_files.mark,
+        ]
         publisher.marks.append(parts.key_sets.mark)
         publisher.followers += [
             self._configure_discoveries,
@@ -204,6 +211,7 @@ class _Connections:
             parts.revocations.configure,
             parts.forecasts.configure,
             parts.tenants.configure,
+            parts.password_files.configure,
             parts.key_sets.configure,
             parts.limits.configure,
             parts.fetched.configure,

@@ -37,6 +37,7 @@ class Chores:
         if parts.sharing is not None:
             keep("the shared store", parts.sharing.run)
         keep("tenants", parts.tenants.run)
+        keep("passwords", parts.password_files.run)
         keep("budgets", parts.limits.run)
         keep("keys of issuers", parts.key_sets.run)
         keep("usage", parts.usage.run)

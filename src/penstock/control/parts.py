@@ -34,6 +34,7 @@ from penstock.control.store.store import Store
 from penstock.control.tenants.directory import TenantsDirectory
 from penstock.control.tenants.key_sets import KeySets
 from penstock.control.tenants.limits import WorkerLimits
+from penstock.control.tenants.password_files import PasswordFiles
 from penstock.control.tenants.usage import Usage
 from penstock.control.traces.collector import SpanSender
 from penstock.control.workers.indexes import WorkerIndexes
@@ -86,6 +87,7 @@ class Parts:
     sharing: Sharing | None  # with other balancers, where a store is configured
     tenants: TenantsDirectory
     key_sets: KeySets
+    password_files: PasswordFiles
     limits: WorkerLimits
     usage: Usage
     spans: SpanSender

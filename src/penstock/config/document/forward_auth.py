@@ -52,7 +52,9 @@ class BasicAuth(Section):
     """Clients show a user and a password, which a file of `htpasswd` has. A plain text stands for
     `file`."""
 
-    file: str = required("The file, read when the configuration is: `htpasswd -B` adds a user.")
+    file: str = required(
+        "The file: `htpasswd -B` adds a user. What changes there counts within a second."
+    )
     realm: FieldValue = setting(_BASIC.realm, "What browsers call it.")
     user_header: EditedName | None = setting(
         None, "Header that tells the endpoint who the user is. Clients cannot send it."

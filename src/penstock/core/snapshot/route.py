@@ -126,6 +126,7 @@ class BasicAuth(Data, frozen=True):
     users: dict[str, str]  # hashes, as ``wire.htpasswd`` reads them
     realm: str = "penstock"
     user_header: str = ""  # that tells the endpoint who it is; "": none does
+    file: str = ""  # that they stand in
 
 
 class Route(Data, frozen=True):
