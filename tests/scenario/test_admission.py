@@ -265,7 +265,11 @@ def test_a_client_that_leaves_the_queue_is_forgotten(
 
 
 def test_more_important_requests_leave_first(start: Callable[..., Worker], gate: Gate) -> None:
-    settings = Admission(queue=Queue(length=10, timeout_s=60.0), priority_header="x-priority")
+    settings = Admission(
+        queue=Queue(length=10, timeout_s=60.0),
+        priority_header="x-priority",
+        priority_clients=("127.0.0.0/8",),
+    )
     worker = start(world(pool(bounded(gate), admission=settings)))
     clients = [asked(worker, "/running")]
     gate.wait_for(1)

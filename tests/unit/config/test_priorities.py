@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from penstock.core import snapshot
-from penstock.core.admission.priority import asked_priority, importance_of
+from penstock.core.admission.priority import asked_priority, claimed, importance_of
 from penstock.core.caller import ANYONE, Caller
 from tests.unit.config.documents import errors_of, load
 
@@ -57,6 +57,39 @@ def test_a_priority_that_nobody_goes_by_is_refused(tmp_path: Path) -> None:
 )
 def test_a_tenants_class_is_a_ceiling(told: int, caller: Caller, importance: int) -> None:
     assert importance_of(told, caller, CLASSES) == importance
+
+
+@pytest.mark.parametrize(
+    ("told", "usual", "caller", "importance"),
+    [
+        (3, 64, ANYONE, 64),  # nobody makes itself more important than it is
+        (3, 9, ANYONE, 9),
+        (100, 64, ANYONE, 100),  # and less so it may be
+        (3, 64, Caller("a"), 64),
+        (3, 64, Caller("a", priority_class="unknown"), 64),
+        (3, 64, Caller("a", priority_class="interactive"), 3),  # its class lets it
+        (3, 64, Caller("a", priority_class="batch"), 100),
+        (5, 64, Caller("a", priority=2), 5),
+        (0, 1023, ANYONE, 1023),
+        (1022, 1023, Caller("a", priority=0), 1022),
+    ],
+)
+def test_what_somebody_claims_holds_as_far_as_a_tenants_class_lets_it(
+    told: int, usual: int, caller: Caller, importance: int
+) -> None:
+    assert importance_of(claimed(told, usual), caller, CLASSES) == importance
+
+
+def test_a_header_that_anybody_may_send_is_warned_of(tmp_path: Path) -> None:
+    anybody = POOL.replace("      priority_clients: [10.0.0.0/8]\n", "")
+    (warning,) = load(anybody, tmp_path).warnings
+    assert "pools.chat.admission.priority_header" in warning
+    assert "priority_clients" in warning
+    assert load(POOL, tmp_path).warnings == ()
+    listener = "listeners: {web: {address: ':80', trusted_proxies: [10.0.0.0/8]}}\n"
+    assert load(listener + anybody, tmp_path).warnings == ()
+    tenants = "tenants:\n  a: {priority: batch, keys: {k: {sha256: " + "ab" * 32 + "}}}\n"
+    assert load(anybody + tenants, tmp_path).warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
     listeners = _compile_listeners(document, routable(pools), findings)
     routes = _compile_routes(document, listeners, routable(pools), findings)
     routes = demand_keys(routes, document, pools, findings)
-    check_priorities(document, pools, routes, findings)
+    check_priorities(document, pools, routes, listeners.values(), findings)
     tenants = compile_tenants(document, findings)
     issuers = compile_issuers(document, findings)
     directory = findings.path(document.tenants_directory) if document.tenants_directory else None

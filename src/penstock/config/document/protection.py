@@ -262,7 +262,8 @@ class Admission(Section):
     )
     priority_clients: OneOrMany[Network] = setting(
         _ADMISSION.priority_clients,
-        "Networks of the clients whose header counts. Default: everybody's.",
+        "Networks of the clients whose header counts. Default: it counts from trusted proxies and, "
+        "within their class, tenants; anybody else can only say that a request is less important.",
     )
     priorities: dict[Name, Priority] = setting(
         {}, "Priority classes by their names, which tenants' `priority` and the header may say."

@@ -75,6 +75,6 @@ class Admission(Data, frozen=True):
     shedding: Shedding | None = None
     # Lower case; its value: 0 (most important) to MAX_PRIORITY, or one of ``priorities``.
     priority_header: str = ""
-    priority_clients: tuple[str, ...] = ()  # networks whose header counts; everybody's without any
+    priority_clients: tuple[str, ...] = ()  # networks whose header counts
     priorities: dict[str, int] = field(default_factory=dict)  # classes, by what tenants call them
     default_priority: int = 64

@@ -72,10 +72,8 @@ class Dispatch(AdmittedExchange):
             return
         request = self.request
         importance = self.priority
-        if request.caller is not ANYONE:
+        if importance < 0 or request.caller is not ANYONE:
             importance = importance_of(importance, request.caller, admission.spec)
-        elif importance < 0:
-            importance = admission.spec.default_priority
         waiter = ExchangeWaiter(self, importance, self.expires_at)
         waiter.caller = request.caller
         waiter.needs = self._needs()

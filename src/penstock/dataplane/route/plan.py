@@ -7,7 +7,7 @@ client that repeats itself costs one comparison.
 import re
 from typing import Final
 
-from penstock.core.admission.priority import asked_priority
+from penstock.core.admission.priority import asked_priority, claimed
 from penstock.core.caller import ANYONE, Caller
 from penstock.core.limits.rules import Rule
 from penstock.core.request import Request
@@ -137,9 +137,9 @@ class PoolPlan:
         self.refuses_long: bool = (
             self.refuses_malformed and head.method == b"POST" and not self.inspects
         )
-        self.priority: int = priority_of(head, request.source, pool)
-        if self.priority < 0:
-            self.priority = destination.priority
+        self.priority: int = priority_of(
+            head, request.source, pool, destination.priority, believed=hop.trusted
+        )
         # Within which it must have a token, or another endpoint is asked; 0.0: it need not.
         self.first_token_s: float = first_token_of(head, pool.spec)
         self.origin: bytes = head.value(b"origin") or b""  # of a page that asks
@@ -280,14 +280,25 @@ class PoolPlan:
         return forwarded_request(self._head, target, host, self._hop, edits, upgrade)
 
 
-def priority_of(head: RequestHead, source: str, pool: LivePool) -> int:
-    """How important a client says that its request is, 0 most, by the header that the pool names;
-    -1 where it does not, or may not."""
+def priority_of(
+    head: RequestHead, source: str, pool: LivePool, usual: int, *, believed: bool
+) -> int:
+    """How important a request is, 0 most, by the header that the pool names, or else as ``usual``
+    on its route; -1: nothing tells it.
+
+    Where the pool names no clients who may say it, that of a trusted proxy is ``believed``, and any
+    other's is ``claimed``.
+    """
     spec = pool.spec.admission
     value = head.value(spec.priority_header.encode()) if spec.priority_header else None
     if value is None or (spec.priority_clients and not pool.priority_clients.holds(source)):
-        return -1
-    return asked_priority(value, spec)
+        return usual
+    told = asked_priority(value, spec)
+    if told < 0:
+        return usual
+    if believed or spec.priority_clients:
+        return told
+    return claimed(told, usual if usual >= 0 else spec.default_priority)
 
 
 def first_token_of(head: RequestHead, spec: Pool) -> float:

@@ -32,7 +32,9 @@ ANSWER = HEAD + chunk(ROLE) + chunk(token("yes")) + chunk(DONE) + LAST
 def crowded(preemptions: int = 1, **settings: Any) -> Snapshot:
     """One engine that takes one prompt at a time."""
     queue = Queue(length=9, timeout_s=60.0, preemptions=preemptions)
-    admission = Admission(queue=queue, priority_header="x-priority")
+    admission = Admission(
+        queue=queue, priority_header="x-priority", priority_clients=("0.0.0.0/0", "::/0")
+    )
     engine = member(0, max_in_flight=1)
     return world(watched(engines(engine, admission=admission, **settings)))
 
