@@ -226,6 +226,7 @@ class _Connections:
             publisher.followers.append(Advice(others, parts.checks, parts.outliers).configure)
             parts.sharing.endpoints.follow = parts.api_endpoints.follow
             parts.sharing.share_challenges(parts.fetched)
+            parts.sharing.share_maintenance(parts.maintenance, parts.events)
             parts.workers.before_lend = parts.sharing.limits(parts.limits.owner).before_lend
             elsewhere = parts.sharing.scaling(
                 parts.store,

@@ -72,6 +72,10 @@ class MaintenanceSwitches:
         """When it was switched on (Unix time); 0.0: it is off."""
         return self._since.get(pool, 0.0)
 
+    def page(self, pool: str) -> Maintenance | None:
+        """What its clients are told; None: it serves them."""
+        return self._on.get(pool)
+
     async def switch_on(self, pool: str, text: str, retry_after_s: int, reason: str) -> None:
         """Answer a pool's clients with 503 from now on; running requests finish.
 

@@ -17,7 +17,8 @@ class SetMaintenance(OperatorCommand):
     """Answer a pool's clients with 503, or serve them again; running requests finish.
 
     They get the page that `error_pages` has for 503, or the text given here. Health checks go on,
-    and a worker that is restarted, or a reload, leaves it on.
+    and a worker that is restarted, or a reload, leaves it on. Balancers that share a `store` all do
+    it.
     """
 
     name: ClassVar[str] = "maintenance"
@@ -36,6 +37,8 @@ class SetMaintenance(OperatorCommand):
             await parts.maintenance.switch_on(self.pool, self.text, self.retry_after, BY_OPERATOR)
         else:
             await parts.maintenance.switch_off(self.pool, BY_OPERATOR)
+        if parts.sharing is not None:
+            parts.sharing.said_of_pool(self.pool)
         since = parts.maintenance.since(self.pool)
         return Answer({"pool": self.pool, "maintenance": since > 0.0, "since": since})
 

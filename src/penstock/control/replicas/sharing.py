@@ -16,8 +16,10 @@ from penstock.control.background import BackgroundTasks
 from penstock.control.discovery.membership import Membership
 from penstock.control.endpoints.states import EndpointStates
 from penstock.control.events import Events
+from penstock.control.maintenance import MaintenanceSwitches
 from penstock.control.replicas.endpoint_words import EndpointWords
 from penstock.control.replicas.load_sharing import CHANNEL, LoadSharing, to
+from penstock.control.replicas.maintenance_words import MaintenanceWords
 from penstock.control.replicas.operator_words import OperatorWords
 from penstock.control.replicas.place_sharing import PlaceSharing
 from penstock.control.replicas.shared_limits import SharedLimits
@@ -58,12 +60,15 @@ class Sharing:
             monotonic,
         )
         self.loads.on_changed = self._places.look
+        self._aside: MaintenanceWords | None = None
 
     def configure(self, snapshot: Snapshot) -> None:
         """Follow the running snapshot."""
         self.loads.configure(snapshot)
         self._places.configure(snapshot)
         self.operators.configure(snapshot)
+        if self._aside is not None:
+            self._aside.configure(snapshot)
         self.endpoints.configure(snapshot)
         if self._scaling is not None:
             self._scaling.configure(snapshot)
@@ -80,6 +85,15 @@ class Sharing:
 
         fetched.tell = tell
         self._challenges.on_word = hear
+
+    def share_maintenance(self, switches: MaintenanceSwitches, events: Events) -> None:
+        """Pools that are set aside at one balancer are so at all."""
+        self._aside = MaintenanceWords(self._store, switches, self._background.begin, events)
+
+    def said_of_pool(self, pool: str) -> None:
+        """An operator set it aside here, or put it back."""
+        if self._aside is not None:
+            self._aside.said(pool)
 
     def scaling(
         self,
@@ -107,6 +121,8 @@ class Sharing:
         """Until cancelled."""
         connected = asyncio.create_task(self._store.run())
         self._background.keep("what operators said", self.operators.words.run)
+        if self._aside is not None:
+            self._background.keep("pools set aside", self._aside.words.run)
         self._background.keep("endpoints of the API", self.endpoints.words.run)
         self._background.keep("places over balancers", self._places.run)
         self._background.keep("tokens of authorities", self._challenges.run)
