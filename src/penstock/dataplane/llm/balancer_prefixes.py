@@ -92,14 +92,15 @@ class ToldPrefixes:
         cells = self._cells
         first = self._at + RT_ENTRIES
         count: int = cells[self._at + RT_COUNT]
-        for at in range(0, len(numbers), PREFIX_WIDTH):
-            rows = self._rows.get(numbers[at + 1])
+        told: list[int] = numbers.tolist()
+        for at in range(0, len(told), PREFIX_WIDTH):
+            rows = self._rows.get(told[at + 1])
             if rows is None:
                 continue
-            tokens = numbers[at + 2] & _TOKEN_MASK
+            tokens = told[at + 2] & _TOKEN_MASK
             for row in rows:
                 to = first + (count % ROUTES) * ROUTE_CELLS
-                cells[to] = numbers[at]
+                cells[to] = told[at]
                 cells[to + 1] = row << _TOKEN_BITS | tokens
                 count += 1
             self.count += 1

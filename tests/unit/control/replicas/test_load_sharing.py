@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from penstock.control.replicas.load_sharing import tick_s
 from penstock.control.replicas.messages import LOAD, Message, decode, encode, packed, unpacked
 from penstock.core.health.breaker import OPEN
 from penstock.dataplane.board.balancer_loads import CIRCUIT_OPEN, T_VERDICT
@@ -58,6 +59,14 @@ def test_what_one_had_that_ends_in_order_is_gone_at_once(bus: Bus) -> None:
     bus.run(0.02)
     bus.publish(b"loads", encode(Message("bye", "one")))
     assert two.sees(A) == 0
+
+
+def test_with_more_balancers_each_tells_less_often() -> None:
+    """All hear those of all. Half of what is seen can still be 5 ms old, with a way of 1 ms."""
+    told = [tick_s(others) for others in range(8)]
+    assert told[:3] == [0.005] * 3
+    assert told == sorted(told)
+    assert max(told) / 2 + 0.001 <= 0.005
 
 
 def test_messages_that_are_lost_leave_nothing_wrong(bus: Bus) -> None:
