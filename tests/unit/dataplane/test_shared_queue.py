@@ -12,7 +12,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from penstock._form import form
 from penstock.control.workers.ended import forget_running
-from penstock.control.workers.workers import forget_running
 from penstock.core.admission import create_limit
 from penstock.core.admission.limit import ConcurrencyLimit
 from penstock.core.admission.refusals import Ending
