@@ -20,6 +20,7 @@ from penstock.dataplane.exchange.event_sockets.asked_plan import (
 )
 from penstock.dataplane.exchange.event_sockets.asked_response import AskedResponse, ResponseOwner
 from penstock.dataplane.exchange.event_sockets.endpoint_socket import EndpointSocket, SocketKeeper
+from penstock.dataplane.exchange.event_sockets.lanes import Lanes
 from penstock.dataplane.exchange.event_sockets.routed_response import RoutedResponse, SocketSource
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.outcome import Outcome
@@ -94,12 +95,10 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
         self._plan: Plan = asked_plan(plan, pool_plan)
         self._pool_plan: PoolPlan = pool_plan
         self._entry: Entry | None = entry
-        self._most: int = spec.most
         self._most_bytes: int = spec.message_bytes
         self._idle_s: float = pool_plan.pool.spec.timeouts.tunnel_idle_s
         self._reader: MessageReader = MessageReader(True, spec.message_bytes)
-        self._running: dict[str, RoutedResponse] = {}  # by lanes
-        self._waiting: list[tuple[ClientEvent, bytes]] = []  # for others of their lanes
+        self._lanes: Lanes = Lanes(spec.most, spec.message_bytes)
         self._sockets: list[EndpointSocket] = []
         self._upgrade: Upgrade | None = plan.upgrade
         self._counts: bool = False
@@ -176,22 +175,20 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
     def _ask(self, event: ClientEvent, message: bytes) -> None:
         """A response is asked for."""
         lane = event.lane
-        waiting = self._waiting
+        lanes = self._lanes
+        why = lanes.why_not(lane, message)
         if self._leaves:
             self._complain(503, "the balancer goes out of service: connect anew", lane)
-        elif len(self._running) + len(waiting) >= self._most:
-            told = f"a WebSocket may wait for {self._most} responses at once"
-            self._complain(429, told, lane)
-        elif lane not in self._running:
-            self._start(lane, message)
-        elif sum([len(each) for _, each in waiting]) + len(message) > self._most_bytes:
-            self._complain(429, f"messages that wait may have {self._most_bytes} bytes", lane)
+        elif why:
+            self._complain(429, why, lane)
+        elif lanes.is_busy(lane):
+            lanes.wait(lane, message)
         else:
-            waiting.append((event, message))
+            self._start(lane, message)
 
     def _start(self, lane: str, message: bytes) -> None:
         response = self._made(lane, message)
-        self._running[lane] = response
+        self._lanes.run(response)
         response.begin(self._entry)
 
     def _made(self, lane: str, message: bytes) -> RoutedResponse:
@@ -200,12 +197,9 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
 
     def _say(self, event: ClientEvent, message: bytes) -> bool:
         """Whether an engine is told that about the response that it makes."""
-        for response in self._running.values():
-            if event.about and response.events.name == event.about:
-                return response.say(message)
-        if len(self._running) == 1:
-            for response in self._running.values():
-                return response.say(message)
+        response = self._lanes.about(event.about)
+        if response is not None:
+            return response.say(message)
         for socket in self._sockets:  # it has just ended
             if event.about and socket.is_about(event.about):
                 socket.say(message)
@@ -289,14 +283,14 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
 
     def on_unasked(self, socket: EndpointSocket, message: bytes) -> None:
         event = engine_event(message)
-        if event.kind != CREATED:
+        lane = f"\0{event.response}"
+        if event.kind != CREATED or self._lanes.is_busy(lane):
             self.pass_event(message)
             return
         # It goes on by itself, with what it was told while it answered (``response.steer``).
-        lane = f"\0{event.response}"
         response = self._made(lane, body_for(socket.model))
         response.go_on_from(socket)
-        self._running[lane] = response
+        self._lanes.run(response)
         response.begin(self._entry)
         if not response.ended:
             socket.follow(response)
@@ -307,16 +301,11 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
             self._sockets.remove(socket)
 
     def on_response_over(self, response: AskedResponse) -> None:
-        lane = response.lane
-        if self._running.get(lane) is response:
-            del self._running[lane]
         if not self._open:
             return
-        for at, (event, message) in enumerate(self._waiting):
-            if event.lane == lane:
-                del self._waiting[at]
-                self._start(lane, message)
-                break
+        message = self._lanes.leave(response.lane)
+        if message:
+            self._start(response.lane, message)
         if self._context.stopping and not self._leaves:
             self._leaves = GOING_AWAY
         self._leave_if_done()
@@ -338,7 +327,7 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
         self.drain(GOING_AWAY)
 
     def _leave_if_done(self) -> None:
-        if self._leaves and not self._running and not self._closing and self._open:
+        if self._leaves and self._lanes.is_idle() and not self._closing and self._open:
             self._say_close(self._leaves, "", DRAINED)
 
     def _say_close(self, code: int, reason: str, how: int) -> None:
@@ -360,7 +349,7 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
         self._end(DRAINED if self._closing else CLIENT_BROKE, False)
 
     def run_out_of_time(self) -> None:
-        if not self._closing and not self._running:
+        if not self._closing and self._lanes.is_idle():
             self._send(close_frame(GOING_AWAY, "nothing was said for too long"))
         self._end(DRAINED if self._closing else IDLE, True)
 
@@ -396,9 +385,7 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
 
     def _give_up(self, how: int) -> None:
         """Whatever runs, and whatever waits."""
-        self._waiting = []
-        running = list(self._running.values())
-        self._running = {}
+        running = self._lanes.clear()
         gone = how in (CLIENT_BROKE, ENDED, DRAINED)
         for response in running:
             if gone:
