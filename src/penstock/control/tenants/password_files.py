@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from penstock.config.compile.basic_auth import users_of
+from penstock.config.compile.password_file import users_of
 from penstock.control.events import Events
 from penstock.control.world.publish import PublishError
 from penstock.core.snapshot import BasicAuth, Route, Snapshot

@@ -298,7 +298,10 @@ class ClientConnection(ClientStream, Front):
         self._body = None
         self._inbox = rest
         self._state = BUSY
-        self.deadline = 0.0
+        if self.unsent is None:
+            self.deadline = 0.0
+        else:  # an answer came before, and the client is to take it
+            self._arm(self.settings.write_idle_s)
 
     # --- the response (Front) ---------------------------------------------------------------
 

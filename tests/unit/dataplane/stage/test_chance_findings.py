@@ -153,3 +153,16 @@ def test_a_tunnel_whose_client_is_done_is_not_kept_for_an_endpoint_that_reads_no
         assert client.ended
         stage.pass_time(40.0)
         assert stage.context.clients == 0
+
+
+def test_who_sends_a_body_to_its_end_and_takes_no_answer_is_not_waited_for_without_end() -> None:
+    """The answer came before the end of the body, which then stopped the clock of the client."""
+    with Stage() as stage:
+        client = stage.client(room=10)
+        stage.send(client, head("POST / HTTP/1.1", "Content-Length: 20") + b"a" * 10)
+        endpoint, _ = stage.asked(0)
+        stage.send(endpoint, answer("Content-Length: 1000", body=b"b" * 500))
+        stage.send(client, b"a" * 10)
+        assert stage.clients()
+        stage.pass_time(120.0, step_s=1.0)
+        assert not stage.clients()
