@@ -8,10 +8,15 @@ SOURCES: Final = Path(__file__).parents[2] / "src"
 MOST_LINES: Final = 400
 LONGER: Final = frozenset(
     (
+        "penstock/control/replicas/shared_limits.py",
+        "penstock/control/workers/workers.py",
         "penstock/dataplane/client/http1.py",
         "penstock/dataplane/client/http2_stream.py",
         "penstock/dataplane/endpoint/http2_stream.py",
         "penstock/dataplane/exchange/exchange.py",
+        "penstock/dataplane/exchange/steady.py",
+        "penstock/dataplane/pool/live_endpoint.py",
+        "penstock/dataplane/pool/live_pool.py",
         "penstock/sim/kernel/balancer.py",
     )
 )
