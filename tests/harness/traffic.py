@@ -58,7 +58,7 @@ class Traffic:
         for thread in self._threads:
             thread.join(3 * PATIENCE_S)
         if error is None:
-            assert self.failures == []
+            assert self.failures == [], f"{len(self.failures)} failed: {self.failures[:3]}"
             assert self.answered > 0
 
     def _ask_on(self) -> None:
