@@ -1,10 +1,13 @@
 """Limits over all workers of a balancer, and a budget that outlives a restart."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.harness.balancer import Balancer
+from tests.harness.endpoint import EndpointConnection, Script, ScriptedEndpoint
 from tests.harness.http_endpoint import HttpEndpoint
+from tests.harness.messages import answer_of, post
 from tests.harness.waiting import wait_until
 from tests.scenario.conftest import Serve
 
@@ -49,3 +52,42 @@ def test_workers_share_a_budget_and_it_is_what_it_was_after_a_restart(
     balancer.restart()
     assert 8 <= asked(balancer, 20) <= 10  # a slice may lie with the other worker for a moment
     assert told(balancer).keys() == {"acme"}
+
+
+ASKS = post("Content-Length: 5", body=b"hello")
+
+
+def answer_when_told(connection: EndpointConnection) -> None:
+    """Holds each request until the test lets it go on; its answer has 9,000 bytes."""
+    while True:
+        connection.receive_head()
+        connection.receive_bytes(5)
+        connection.go_on.wait()
+        connection.send(answer_of(b"x" * 9000))
+
+
+def test_what_a_request_takes_that_ends_after_an_upgrade_is_counted(
+    serve: Serve, scripted: Callable[[Script], ScriptedEndpoint]
+) -> None:
+    """In the one ledger, of the version that serves by then; nothing is kept in files."""
+    endpoint = scripted(answer_when_told)
+    limits = [{"concurrent": 1}]
+    budgets = [{"bytes": 8000, "per": "ever"}]
+    pool = {"endpoints": [endpoint.name], "limits": limits, "budgets": budgets}
+    balancer = serve({"pools": {"main": pool}, "workers": 1})
+    held = balancer.connect()
+    held.send(ASKS)
+    wait_until(lambda: endpoint.requests_begun == 1, "the request arrived")
+    balancer.begin_upgrade()
+    balancer.wait_for_upgrade()
+
+    def status() -> int:
+        with balancer.connect() as client:
+            return client.request(ASKS, "POST").status
+
+    assert status() == 429, "its place is taken"
+    endpoint.connection().go_on.set()
+    assert held.read_response("POST").status == 200
+    balancer.wait_for_exit()
+    for _ in range(3):
+        assert status() == 429, "and so is the budget, after the place came free"
