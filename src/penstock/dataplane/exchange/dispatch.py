@@ -100,7 +100,7 @@ class Dispatch(AdmittedExchange):
         if bound is not None:
             if bound.has_room():
                 return ROOM
-            if pool.waits_for_bound or self.pinned is not None:
+            if self._waits_for_bound():
                 return NO_ROOM
         attempts = self.attempts
         return pool.room(request, attempts.tried if attempts is not None else None)
@@ -120,7 +120,7 @@ class Dispatch(AdmittedExchange):
     def usable(self) -> list[Endpoint]:
         """The endpoints that it can use, with room or without."""
         bound = self._bound_to()
-        if bound is not None and (self.pool.waits_for_bound or self.pinned is not None):
+        if bound is not None and self._waits_for_bound():
             return [bound]
         attempts = self.attempts
         return self.pool.usable(self.request, attempts.tried if attempts is not None else None)
@@ -141,11 +141,14 @@ class Dispatch(AdmittedExchange):
 
     def _needs(self) -> str:
         """What it can use: those that wait for the same do so in one line."""
-        waits = self.pool.waits_for_bound or self.pinned is not None
-        bound = self._bound_to() if waits else None
+        bound = self._bound_to() if self._waits_for_bound() else None
         attempts = self.attempts
         tried = attempts.tried if attempts is not None else None
         return needs_of(self.request.model, tried, bound.name if bound is not None else "")
+
+    def _waits_for_bound(self) -> bool:
+        """Whether it goes to the endpoint that binds it, or to none."""
+        return self.pool.waits_for_bound or self.pinned is not None
 
     def _bound_to(self) -> LiveEndpoint | None:
         """The endpoint to which an answer, or else a cookie, binds it, as long as it may go there
@@ -179,7 +182,7 @@ class Dispatch(AdmittedExchange):
                 chosen = pool.sticky_endpoint(self.home, request)
                 by = "cookie"
             if chosen is not None and not chosen.has_room():
-                if pool.waits_for_bound or self.pinned is not None:
+                if self._waits_for_bound():
                     self._no_endpoint()
                     return
                 chosen = None

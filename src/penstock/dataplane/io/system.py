@@ -27,19 +27,8 @@ _AF_UNIX: Final = int(socket.AF_UNIX)
 _NON_BLOCKING_STREAM: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 
 
-def stream_socket_type() -> Any:
-    """``StreamSocket`` of our C module; Python's own where that was not built or is not wanted."""
-    found = _in_c("_streams")
-    return socket.SocketType if found is None else found.StreamSocket
-
-
-def poller_type() -> Any:
-    """``Poller`` of our C module, likewise."""
-    found = _in_c("_poller")
-    return epoll if found is None else found.Poller
-
-
 def _in_c(name: str) -> Any:
+    """Our C module of that name; None where it was not built or is not wanted."""
     if os.environ.get("PENSTOCK_PURE") == "1":
         return None
     try:
@@ -61,10 +50,12 @@ def _accept(listening: Socket) -> tuple[int, int, str, int] | None:
     return fd, family, address[0], address[1]
 
 
-_StreamSocket: Final[Any] = stream_socket_type()
 _streams: Final[Any] = _in_c("_streams")
+_poller: Final[Any] = _in_c("_poller")
+# Python's own do the same.
+_StreamSocket: Final[Any] = socket.SocketType if _streams is None else _streams.StreamSocket
 _accept_one: Final[Any] = _accept if _streams is None else _streams.accept
-_Poller: Final[Any] = poller_type()
+_Poller: Final[Any] = epoll if _poller is None else _poller.Poller
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
