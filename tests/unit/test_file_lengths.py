@@ -16,7 +16,6 @@ LONGER: Final = frozenset(
         "penstock/dataplane/exchange/exchange.py",
         "penstock/dataplane/exchange/steady.py",
         "penstock/dataplane/pool/live_endpoint.py",
-        "penstock/dataplane/pool/live_pool.py",
         "penstock/sim/kernel/balancer.py",
     )
 )

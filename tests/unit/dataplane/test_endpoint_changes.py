@@ -111,7 +111,9 @@ def state_of(live: LiveSnapshot) -> object:
             [each.name for each in pool.eligible],
             pool.knows_models,
             pool.learning.models.known if pool.learning is not None else None,
-            [pool.sticky.value_for(each.name) for each in pool.members] if pool.sticky else None,
+            [pool.sticky.values.value_for(each.name) for each in pool.members]
+            if pool.sticky
+            else None,
         )
         for pool in live.pools.values()
     ]

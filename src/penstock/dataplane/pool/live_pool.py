@@ -10,7 +10,6 @@ from penstock.core.hedge import HedgeRules
 from penstock.core.limits.rules import Rule, rules_of
 from penstock.core.pool.models import ModelNames
 from penstock.core.pool.pool import Pool
-from penstock.core.pool.sticky import StickyCookies
 from penstock.core.request import Request
 from penstock.core.retry import RetryBudget
 from penstock.dataplane.board.counters import PoolCounters
@@ -23,13 +22,14 @@ from penstock.dataplane.llm.learning import LlmLearning
 from penstock.dataplane.llm.sightings import SightingRing
 from penstock.dataplane.pool.admission import Admission, AdmissionOwner
 from penstock.dataplane.pool.allowed_origins import AllowedOrigins
-from penstock.dataplane.pool.header_edits import cookie_attributes, edits_of
+from penstock.dataplane.pool.header_edits import edits_of
 from penstock.dataplane.pool.live_endpoint import EndpointOwner, LiveEndpoint
 from penstock.dataplane.pool.load_probing import LoadProber
 from penstock.dataplane.pool.model_waits import ModelWaits
 from penstock.dataplane.pool.orca import ASKED, HIDDEN, report_of
 from penstock.dataplane.pool.served_models import listed_models
 from penstock.dataplane.pool.server_ids import ServerIds
+from penstock.dataplane.pool.session_cookie import SessionCookie
 from penstock.dataplane.pool.setup import PoolSetup
 from penstock.dataplane.record.recorder import Recorder
 from penstock.dataplane.record.request_log import json_text
@@ -111,7 +111,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         self.tls_over_http1: ssl.SSLContext | None = setup.tls_over_http1
         self.rules = setup.rules
         self.budget.allow(spec.retry.budget_share, setup.budget_min_per_s)
-        self.sticky: StickyCookies | None = setup.sticky
+        self.sticky: SessionCookie | None = setup.sticky
         self.server_ids: ServerIds | None = None
         if spec.quic_connection_ids:
             self.server_ids = ServerIds(spec.quic_connection_ids)
@@ -167,9 +167,6 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
             self.hedge = None
         elif self.hedge is None or self.hedge.settings != spec.hedge:
             self.hedge = HedgeRules(spec.hedge)
-        self._cookie_attributes: str = (
-            cookie_attributes(spec.sticky) if spec.sticky is not None else ""
-        )
 
     def configure_endpoints(self, spec: snapshot.Pool) -> None:
         """Take over other endpoints where nothing else that a snapshot says of the pool changed."""
@@ -177,7 +174,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         if self.learning is not None:
             self.learning.models.known = listed_models(spec)
         if self.sticky is not None:
-            self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
+            self.sticky.replace_endpoints(spec)
         if self.server_ids is not None:
             self.server_ids.replace_endpoints(spec.endpoints)
 
@@ -363,9 +360,7 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
 
     def named_by(self, cookie: str) -> LiveEndpoint | None:
         """The member that a sticky cookie's value names, if it names one."""
-        return self.member_called(
-            self.sticky.endpoint_of(cookie) if self.sticky is not None and cookie else ""
-        )
+        return self.member_called(self.sticky.endpoint_of(cookie)) if self.sticky else None
 
     def made_by(self, data: bytes) -> LiveEndpoint | None:
         """The member that made the connection id of a QUIC datagram, if that is known."""
@@ -392,11 +387,6 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
 
     def cookie_for(self, endpoint: LiveEndpoint, cookie: str) -> bytes:
         """The Set-Cookie that binds a client to the endpoint; b"" when its cookie does already."""
-        sticky = self.sticky
-        spec = self.spec.sticky
-        if sticky is None or spec is None or endpoint.connector.removed:
+        if self.sticky is None or endpoint.connector.removed:
             return b""
-        value = sticky.value_for(endpoint.name)
-        if value == cookie:
-            return b""
-        return f"{spec.cookie}={value}{self._cookie_attributes}".encode()
+        return self.sticky.binding(endpoint.name, cookie)

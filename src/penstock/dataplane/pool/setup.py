@@ -7,10 +7,10 @@ from penstock.core.admission import limit_of
 from penstock.core.policy import create, policy_class
 from penstock.core.policy.base import Policy
 from penstock.core.pool.models import ModelNames
-from penstock.core.pool.sticky import StickyCookies
 from penstock.core.retry import RetryRules
 from penstock.dataplane.endpoint.address_race import Address, addresses_of
 from penstock.dataplane.io.tls import ClientContexts, without_http2
+from penstock.dataplane.pool.session_cookie import SessionCookie
 from penstock.dataplane.record.recorder import check_file
 
 
@@ -42,7 +42,6 @@ class PoolSetup:
         self.addresses: list[list[Address]] = [addresses_of(each) for each in spec.endpoints]
         self.rules: RetryRules = RetryRules(spec.retry)
         self.budget_min_per_s: float = spec.retry.budget_min_per_s / workers
-        self.sticky: StickyCookies | None = None
+        self.sticky: SessionCookie | None = None
         if spec.sticky is not None:
-            self.sticky = StickyCookies(spec.name, spec.sticky.keys)
-            self.sticky.replace_endpoints([endpoint.name for endpoint in spec.endpoints])
+            self.sticky = SessionCookie(spec, spec.sticky)
