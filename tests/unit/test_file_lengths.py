@@ -15,7 +15,6 @@ LONGER: Final = frozenset(
         "penstock/dataplane/endpoint/http2_stream.py",
         "penstock/dataplane/exchange/exchange.py",
         "penstock/dataplane/exchange/steady.py",
-        "penstock/dataplane/pool/live_endpoint.py",
         "penstock/sim/kernel/balancer.py",
     )
 )

@@ -12,7 +12,8 @@ from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.resuming import Resuming
 from penstock.dataplane.exchange.steady_owner import SteadyOwner
 from penstock.dataplane.llm.answer_reading import AnswerReading
-from penstock.dataplane.pool.live_endpoint import LiveEndpoint, MovableStream
+from penstock.dataplane.pool.live_endpoint import LiveEndpoint
+from penstock.dataplane.pool.long_lived import MovableStream
 from penstock.dataplane.pool.served_models import most_tokens
 from penstock.wire.resume.token_ids import NO_WAY
 
@@ -44,11 +45,11 @@ class Continuation:
         if answer is None:
             return
         if self._answering is not None:
-            self._answering.streams.discard(answer)
+            self._answering.long_lived.streams.discard(answer)
             self._answering = None
-        if attempt is not None and attempt.endpoint.move_streams_s > 0.0:
+        if attempt is not None and attempt.endpoint.long_lived.moves_streams:
             self._answering = attempt.endpoint
-            attempt.endpoint.streams.add(answer)
+            attempt.endpoint.long_lived.streams.add(answer)
 
     # --- as it passes -----------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ def relay_of(
         context.counters.values,
         attempt.endpoint.tally,
     )
-    attempt.endpoint.tunnels.add(relay)
+    attempt.endpoint.long_lived.tunnels.add(relay)
     return relay
 
 
@@ -143,7 +143,7 @@ class ChangedProtocol(RelayOwner, Tunnel):
     def on_relay_ended(self, how: int) -> None:
         attempt = self._attempt
         if self._relay is not None:
-            attempt.endpoint.tunnels.discard(self._relay)
+            attempt.endpoint.long_lived.tunnels.discard(self._relay)
         if not attempt.is_settled():
             attempt.settle(outcome_of(how), self._context.env.now)
             if how == CLIENT_BROKE:

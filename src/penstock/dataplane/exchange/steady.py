@@ -27,7 +27,7 @@ from penstock.dataplane.exchange.token_alarm import TokenAlarm, TokenAwaiter
 from penstock.dataplane.exchange.two_at_once import TwoAtOnce, count_vain
 from penstock.dataplane.exchange.yielding import Yielding
 from penstock.dataplane.llm.answer_reading import streams_events, streams_lines
-from penstock.dataplane.pool.live_endpoint import MovableStream
+from penstock.dataplane.pool.long_lived import MovableStream
 from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.chunked import LAST_CHUNK, encode_chunk
 from penstock.wire.http1 import ResponseHead

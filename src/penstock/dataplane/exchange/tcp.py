@@ -164,7 +164,7 @@ class TcpExchange(AttemptOwner, RelayOwner):
         dispatch = self.dispatch
         if dispatch is not None and dispatch.attempt is not None:
             attempt = dispatch.attempt
-            attempt.endpoint.tunnels.discard(self.relay)
+            attempt.endpoint.long_lived.tunnels.discard(self.relay)
             attempt.settle(outcome_of(how), self.context.env.now)
         self.why = why_ended(how)
         self._end(word_of(how))

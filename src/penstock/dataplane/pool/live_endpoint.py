@@ -52,11 +52,10 @@ from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.endpoint.connector import ConnectionSettings, Connector
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.engine_habits import EngineHabits
+from penstock.dataplane.pool.long_lived import LongLived
 from penstock.dataplane.record.request_log import json_text
-from penstock.dataplane.tunnel.side import SideOwner
 from penstock.wire.forwarding import Edit
 from penstock.wire.openai import Inspection
-from penstock.wire.websocket import GOING_AWAY, SERVICE_RESTART
 
 # How old what other workers have in flight may be. Reading it costs 40 ns per worker; load
 # reports older than 5 ms begin to cost latency, younger ones do not.
@@ -83,15 +82,6 @@ class EndpointOwner:
 
     def note(self, kind: str, message: str, endpoint: str = "") -> None:
         """Have it logged."""
-        raise NotImplementedError
-
-
-@trait
-class MovableStream:
-    """An answer under way with which another endpoint could go on."""
-
-    def move(self) -> None:
-        """Have another go on, if that may be."""
         raise NotImplementedError
 
 
@@ -135,11 +125,7 @@ class LiveEndpoint(CountedEndpoint):
         self._quiet_read_at: float = -1.0
         self._kv_reported: int = 0  # tokens of others in its cache, by its report
         self.habits: EngineHabits = EngineHabits()
-        self.tunnels: set[SideOwner] = set()  # that are open to it
-        self.streams: set[MovableStream] = set()  # that it answers; where they are moved at all
-        self.move_streams_s: float = 0.0  # after which they are, when it leaves; 0.0: never
-        self.drain_deadline_s: float = 0.0  # for tunnels; 0.0: until they end by themselves
-        self._leaves_since: float = 0.0  # it drains, or is removed; 0.0: neither
+        self.long_lived: LongLived = LongLived()
         self.slots: EngineSlots | None = None  # of its engine, while prompts are given theirs
         self.count_workers()
 
@@ -184,23 +170,6 @@ class LiveEndpoint(CountedEndpoint):
         self.guard()
         self.priority = BACKUP if spec.backup else spec.priority
         self.zone = spec.zone
-
-    def drain(self, now: float) -> None:
-        """End the tunnels of one that has been leaving for ``drain_deadline_s``, and move its
-        streams after ``move_streams_s``."""
-        if not self.draining and not self.connector.removed:
-            self._leaves_since = 0.0
-            return
-        if self._leaves_since == 0.0:
-            self._leaves_since = now
-        left_s = now - self._leaves_since
-        if 0.0 < self.drain_deadline_s <= left_s:
-            code = GOING_AWAY if self.connector.removed else SERVICE_RESTART
-            for relay in list(self.tunnels):
-                relay.drain(code)
-        if 0.0 < self.move_streams_s <= left_s:
-            for stream in list(self.streams):
-                stream.move()
 
     def shown_address(self) -> str:
         return self.connector.shown_address()

@@ -259,8 +259,9 @@ class LivePool(Pool, EndpointOwner, AdmissionOwner):
         for endpoint in self.members:
             if breaks:
                 endpoint.try_again(now)
-            if endpoint.tunnels or endpoint.streams:
-                endpoint.drain(now)
+            lasting = endpoint.long_lived
+            if lasting.tunnels or lasting.streams:
+                lasting.drain(now, draining=endpoint.draining, removed=endpoint.connector.removed)
 
     def takes_retry(self, now: float) -> bool:
         """Take the right to retry once from the budget; False when there is none left."""

@@ -127,8 +127,7 @@ class LiveSnapshot:
         endpoint.configure(spec, pool.settings, addresses, tls, pool.spec.tls)
         endpoint.connector.tls_over_http1 = pool.tls_over_http1 if spec.tls else None
         endpoint.times_silence = pool.times_silence
-        endpoint.drain_deadline_s = pool.spec.drain.deadline_s
-        endpoint.move_streams_s = pool.spec.drain.move_streams_s
+        endpoint.long_lived.configure(pool.spec.drain)
         endpoint.configure_breaker(pool.spec.breaker, pool)
         endpoint.models = served_by(pool.spec, spec)
         endpoint.models_awaited = spec.name in pool.spec.awaited
@@ -312,8 +311,9 @@ class LiveSnapshot:
         for pool in self._retired:
             pool.on_sweep(now)
         for endpoint in self.finishing:
-            if endpoint.tunnels or endpoint.streams:
-                endpoint.drain(now)
+            lasting = endpoint.long_lived
+            if lasting.tunnels or lasting.streams:
+                lasting.drain(now, draining=endpoint.draining, removed=endpoint.connector.removed)
 
     def on_models_known(self, pool: str) -> None:
         """The supervisor has asked that pool's endpoints once more; what they say is applied."""

@@ -343,7 +343,7 @@ def test_however_they_end_nothing_is_left(seed: int) -> None:
         stage.pass_time(6.0)
         assert stage.in_flight() == 0
         assert stage.context.prompt_bytes == 0
-        assert not stage.endpoints()[0].tunnels
+        assert not stage.endpoints()[0].long_lived.tunnels
         assert not stage.context.limits.running
         admission_now = stage.pool().admission
         assert admission_now is not None

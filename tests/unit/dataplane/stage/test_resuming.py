@@ -413,7 +413,7 @@ def test_streams_of_an_endpoint_that_drains_move_when_they_are_to() -> None:
         assert answered.text == "one two three"
         assert answered.complete
         assert outcomes() == ["abandoned", "done"]  # which is not held against it
-        assert all(not endpoint.streams for endpoint in stage.pool().members)
+        assert all(not endpoint.long_lived.streams for endpoint in stage.pool().members)
 
 
 @pytest.mark.parametrize("rows", [(0,), (0, 1)])

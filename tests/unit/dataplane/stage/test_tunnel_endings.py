@@ -201,7 +201,7 @@ def reset_while_much_waits(tunnels: Tunnels, client: Side, endpoint: Side) -> No
 
 def drained(tunnels: Tunnels, client: Side, endpoint: Side) -> None:
     for each in tunnels.stage.endpoints():
-        for relay in list(each.tunnels):
+        for relay in list(each.long_lived.tunnels):
             relay.drain(SERVICE_RESTART)
     tunnels.stage.pass_time(6.0, 1.0)
 
@@ -267,7 +267,7 @@ def test_nothing_is_left_of_tunnels_however_they_end(front: str, back: str) -> N
             # What half-closes and the like have left open.
             stage.pass_time(IDLE_S + 2.0, 2.0)
             assert stage.in_flight() == 0
-            assert not stage.endpoints()[0].tunnels
+            assert not stage.endpoints()[0].long_lived.tunnels
             assert stage.context.clients <= (1 if front == "http2" else 0)
         assert stage.pool().counters.requests >= ENDINGS
         stage.running().publish()

@@ -526,7 +526,7 @@ def test_however_they_end_nothing_is_left(seed: int) -> None:
         stage.settle()
         assert stage.in_flight() == 0
         assert stage.context.prompt_bytes == 0
-        assert not stage.endpoints()[0].tunnels
+        assert not stage.endpoints()[0].long_lived.tunnels
         assert not stage.context.limits.running
         assert owner.spent("it") >= 0.0
 

@@ -84,7 +84,7 @@ class EndpointSocket(SideOwner):
         self._idle_s: float = 0.0  # that the next event may take
         self._held: bool = False
         self._side: TunnelSide = side_of(self, before)
-        endpoint.tunnels.add(self)
+        endpoint.long_lived.tunnels.add(self)
 
     def begin(self, received: bytes) -> None:
         """These bytes came before."""
@@ -207,7 +207,7 @@ class EndpointSocket(SideOwner):
         else:
             self._side.reset()
         self._side = NOWHERE
-        self.endpoint.tunnels.discard(self)
+        self.endpoint.long_lived.tunnels.discard(self)
         user = self.user
         keeper = self._keeper
         self.user = None

@@ -127,7 +127,7 @@ class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
         self._counts_endpoint = isinstance(endpoint, Connection)
         self.client = side_of(self, client)
         self.endpoint = side_of(self, endpoint)
-        self._endpoint.tunnels.add(self)
+        self._endpoint.long_lived.tunnels.add(self)
         self._stay_awake()
         self.endpoint.begin(rest)
         if self._open:
@@ -335,7 +335,7 @@ class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
         if not self._open:
             return
         self._open = False
-        self._endpoint.tunnels.discard(self)
+        self._endpoint.long_lived.tunnels.discard(self)
         self._context.prompt_bytes -= self._kept
         self._kept = 0
         self._give_up(how)
