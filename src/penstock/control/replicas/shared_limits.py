@@ -14,6 +14,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from penstock.control.replicas.lease_times import IDLE_S, is_due, lay_down
 from penstock.control.replicas.place_leases import lease_places
 from penstock.control.replicas.shares import BalancersSeen, Shares
 from penstock.control.store.limit_scripts import BUDGET, RATE, SINCE
@@ -25,10 +26,7 @@ from penstock.core.limits.owner import WHOLE, Owner
 PATIENCE_S: Final = 0.005
 LEASE_S: Final = 10.0  # by then a dead balancer's slice of a budget is free
 _MARGIN_S: Final = 0.5  # by which it ends earlier here
-_RENEW_S: Final = 3.0
-_TELL_S: Final = 1.0  # what was spent, at least so often
 _TICK_S: Final = 0.25
-_IDLE_S: Final = 1.0  # a slice that nobody used goes back
 _FORGOTTEN_S: Final = 5.0  # a rate that nobody used
 _AGAIN_S: Final = 0.05  # between two questions ahead of need
 _REFUSED_S: Final = 0.2  # so long a refusal is believed, at most
@@ -302,10 +300,10 @@ class SharedLimits:
         self.balancers()
         connected = self._store.is_connected()
         for lease, table in list(self._used.items()):
-            self._lay_down(table, lease, now)
+            lay_down(table, lease, now)
             if lease in self._asking:
                 continue
-            if self._is_due(table, lease, now):
+            if is_due(table, lease, now):
                 if connected:
                     self._ask(table, lease)
             elif now - lease.used_at > _FORGOTTEN_S and lease.held <= 0.0:
@@ -326,44 +324,11 @@ class SharedLimits:
             if table.leases.get(lease.subject) is lease:
                 del table.leases[lease.subject]
 
-    def _lay_down(self, table: LeasedTable, lease: Lease, now: float) -> None:
-        """What is held too long is the store's again."""
-        if lease.held <= 0.0:
-            return
-        ended = now >= lease.until
-        idle = now - lease.used_at > _IDLE_S
-        if table.places:
-            if ended or idle:
-                lease.held = 0.0
-        elif not table.budget:
-            if ended or idle:
-                lease.back += lease.held
-                lease.held = 0.0
-        elif (ended or idle) and not lease.shared:
-            lease.held = 0.0
-            if not ended:
-                lease.asked_at = -1e9  # it is to be told
-
-    def _is_due(self, table: LeasedTable, lease: Lease, now: float) -> bool:
-        if table.places:
-            since_s = now - lease.asked_at
-            holds = lease.held + lease.spent
-            return (holds != lease.told and since_s > _TELL_S) or (
-                holds > 0.0 and since_s > _RENEW_S
-            )
-        if not table.budget:
-            return lease.back > 0.0 or lease.owed > 0.0 or lease.held < 0.0
-        since_s = now - lease.asked_at
-        changed = lease.spent != lease.told or lease.shared
-        return (changed and since_s > _TELL_S) or (
-            since_s > _RENEW_S and (lease.held > 0.0 or lease.asked_at < 0.0) and lease.found
-        )
-
     async def _all_back(self) -> None:
         tasks = []
         if self._store.is_connected():
             for lease, table in self._used.items():
-                if lease.held <= 0.0 and not self._is_due(table, lease, NEVER):
+                if lease.held <= 0.0 and not is_due(table, lease, NEVER):
                     continue
                 if not table.budget and not table.places:
                     lease.back += lease.held
@@ -371,7 +336,7 @@ class SharedLimits:
                 tasks.append(self._ask(table, lease))
         tasks += list(self._asking.values())
         if tasks:
-            await asyncio.wait(tasks, timeout=_IDLE_S)
+            await asyncio.wait(tasks, timeout=IDLE_S)
 
     def balancers(self) -> int:
         """This one and the others, as they were seen last while the store was there."""
