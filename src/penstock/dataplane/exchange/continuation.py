@@ -4,7 +4,7 @@ kept for that is ``resuming.py``."""
 from typing import Final
 
 from penstock.core.pool.pool import ROOM
-from penstock.core.ticket import DONE, GARBAGE
+from penstock.core.ticket import ABANDONED, DONE, GARBAGE
 from penstock.dataplane.board.layout import P_RESUMED
 from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.dispatch import Dispatch
@@ -20,36 +20,34 @@ from penstock.wire.resume.token_ids import NO_WAY
 _MOST_TEMPLATE_BYTES: Final = 16 * 1024 * 1024  # as much as a request's body may have
 
 
-class Continuation:
+class Continuation(MovableStream):
     """Of one answer, from its first token on. Nobody goes on since ``resuming`` is None."""
 
+    goes_on: bool = False  # another attempt is to go on, and has no token yet
     _rest: bytes = b""  # the request for it, once another may be asked
     _told: bytes = b""  # of the prompt that an engine makes of a chat
     _answering: LiveEndpoint | None = None  # that knows of it, to have it moved
 
     def __init__(
         self,
-        answer: MovableStream,
+        owner: SteadyOwner,
         dispatch: Dispatch,
         inspection: Inspection,
         resuming: Resuming,
     ) -> None:
         self.resuming: Resuming | None = resuming
-        self._answer: MovableStream | None = answer
+        self._owner: SteadyOwner | None = owner
         self._dispatch: Dispatch = dispatch
         self._inspection: Inspection = inspection
 
     def tell(self, attempt: Attempt | None) -> None:
         """Have its endpoint know that it answers, where answers are moved; None: none does."""
-        answer = self._answer
-        if answer is None:
-            return
         if self._answering is not None:
-            self._answering.long_lived.streams.discard(answer)
+            self._answering.long_lived.streams.discard(self)
             self._answering = None
         if attempt is not None and attempt.endpoint.long_lived.moves_streams:
             self._answering = attempt.endpoint
-            attempt.endpoint.long_lived.streams.add(answer)
+            attempt.endpoint.long_lived.streams.add(self)
 
     # --- as it passes -----------------------------------------------------------------------
 
@@ -71,6 +69,19 @@ class Continuation:
         return resuming.take_held_back()
 
     # --- when it is cut ---------------------------------------------------------------------
+
+    def move(self) -> None:
+        resuming = self.resuming
+        owner = self._owner
+        attempt = self._dispatch.attempt
+        if resuming is None or owner is None or attempt is None:
+            return
+        if self.goes_on or attempt.is_settled() or resuming.text.finished:
+            return
+        resuming.counts = False  # it is asked again if nobody goes on now
+        if self.is_possible(attempt):
+            owner.break_off(attempt, ABANDONED, "its endpoint is leaving")
+        resuming.counts = True
 
     def missing_end(self, resuming: Resuming, reading: AnswerReading | None) -> bytes | None:
         """What is left to be told of an answer that is whole; None of one that is not."""
@@ -110,6 +121,7 @@ class Continuation:
 
     def begin(self, resuming: Resuming, attempt: Attempt, outcome: int) -> None:
         """Settle the attempt that was cut, and ask another endpoint for the rest."""
+        self.goes_on = True
         dispatch = self._dispatch
         inspection = self._inspection
         attempt.settle(outcome, dispatch.context.env.now)
@@ -130,12 +142,11 @@ class Continuation:
         """Whether the attempt under way is to tell that, and no rest yet."""
         return self.resuming is not None and self.resuming.asks_template
 
-    def takes_template(
-        self, owner: SteadyOwner, attempt: Attempt, data: bytes, complete: bool
-    ) -> bool:
+    def takes_template(self, attempt: Attempt, data: bytes, complete: bool) -> bool:
         """Whether that is more of what it told. Once that is whole, the rest is asked for by it, of
         the same endpoint; where it is no prompt, another endpoint is asked for one."""
-        if not self.awaits_template():
+        owner = self._owner
+        if owner is None or not self.awaits_template():
             return False
         self._told += data
         if complete or len(self._told) > _MOST_TEMPLATE_BYTES:
@@ -162,14 +173,14 @@ class Continuation:
     def end(self) -> None:
         """The exchange ended."""
         self.tell(None)
-        self._answer = None
+        self._owner = None
         if self.resuming is not None:
             self.resuming.end()
             self.resuming = None
 
 
 def continuation_of(
-    answer: MovableStream, dispatch: Dispatch, inspection: Inspection | None
+    owner: SteadyOwner, dispatch: Dispatch, inspection: Inspection | None
 ) -> Continuation | None:
     """Of an answer whose first token came, where its pool has others go on with it."""
     pool = dispatch.pool
@@ -177,7 +188,7 @@ def continuation_of(
     if settings is None or inspection is None:
         return None
     resuming = Resuming(settings, dispatch.context, pool.counters, inspection)
-    made = Continuation(answer, dispatch, inspection, resuming)
+    made = Continuation(owner, dispatch, inspection, resuming)
     made.tell(dispatch.attempt)
     if dispatch.attempt is not None:
         made.tell_way(dispatch.attempt)

@@ -22,32 +22,26 @@ from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.held_answer import HeldAnswer
 from penstock.dataplane.exchange.id_wishes import wishes_of
 from penstock.dataplane.exchange.inspection import Inspection
+from penstock.dataplane.exchange.passing_answer import PassingAnswer
 from penstock.dataplane.exchange.steady_owner import SteadyOwner
 from penstock.dataplane.exchange.token_alarm import TokenAlarm, TokenAwaiter
 from penstock.dataplane.exchange.two_at_once import TwoAtOnce, count_vain
 from penstock.dataplane.exchange.yielding import Yielding
 from penstock.dataplane.llm.answer_reading import streams_events, streams_lines
-from penstock.dataplane.pool.long_lived import MovableStream
 from penstock.dataplane.route.plan import PoolPlan
-from penstock.wire.chunked import LAST_CHUNK, encode_chunk
 from penstock.wire.http1 import ResponseHead
 
 _SOON_S: Final = 1.0  # when the client is looked at again that takes nothing
 _ERRORS: Final = 400  # statuses from here on are no answer, as long as another may come
 
 
-class SteadyAnswer(MovableStream, TokenAwaiter, Yielding):
+class SteadyAnswer(TokenAwaiter, Yielding):
     """Of one exchange."""
 
     spoke: bool = False  # an attempt of it goes to the client
-    _bare: bool = False  # the answer comes unframed
-    _in_chunks: bool = False  # and goes on so
-    _events: int = 0  # of it, when looked at last
-    _first_event_at: float = 0.0  # when its first token came
-    _passing: HeldAnswer | None = None
+    _passing: PassingAnswer | None = None  # of which the client has something, and which was held
     why_cut: str = ""  # nobody goes on with the answer that was cut
     _continuation: Continuation | None = None
-    _goes_on: bool = False  # another attempt is to go on, and has no token yet
 
     def __init__(
         self,
@@ -168,19 +162,17 @@ class SteadyAnswer(MovableStream, TokenAwaiter, Yielding):
             return
         self.win(attempt)
         held.handling.renew_cookie()
-        self._passing = held
-        self._bare = True
-        self._in_chunks = self._front.frame(held.handling.head, True)
-        self._continuation = continuation_of(self, self._dispatch, self._inspection)
+        in_chunks = self._front.frame(held.handling.head, True)
+        self._continuation = continuation_of(owner, self._dispatch, self._inspection)
         data = held.take()
         resuming = self._continuation.resuming if self._continuation is not None else None
         complete = held.complete
         if resuming is not None:
             data = resuming.pass_on(data, complete)
             complete = complete and not resuming.is_failing()
-        self._first_event_at = self._context.env.now
-        self._alarm.await_token(self._first_event_at)
-        data = self._framed(data, complete)
+        now = self._context.env.now
+        passing = self._passing = PassingAnswer(self._alarm, held, now, in_chunks=in_chunks)
+        data = passing.framed(data, complete)
         owner.begin_answer(attempt, held.handling, data, complete, broken)
         if resuming is not None and resuming.is_failing():
             owner.pass_body(attempt, b"", held.complete)
@@ -188,20 +180,20 @@ class SteadyAnswer(MovableStream, TokenAwaiter, Yielding):
     def _go_on(self, owner: SteadyOwner, attempt: Attempt, held: HeldAnswer, broken: str) -> None:
         """Its first token, or its end, is that of the rest of an answer."""
         self._held = {}
-        self._goes_on = False
-        self._passing = held
-        self._events = 0
-        self._alarm.await_token(self._context.env.now)
+        continuation = self._continuation
+        passing = self._passing
+        if continuation is None or passing is None:
+            return
+        continuation.goes_on = False
+        passing.go_on(held, self._context.env.now)
         if broken:
             owner.break_off(attempt, GARBAGE, broken)
             return
-        continuation = self._continuation
-        if continuation is not None:
-            reading = held.reading()
-            if reading is not None and continuation.resuming is not None:
-                reading.go_on_from(continuation.resuming.answered(), self._first_event_at)
-            continuation.tell(attempt)
-            continuation.tell_way(attempt)
+        reading = held.reading()
+        if reading is not None and continuation.resuming is not None:
+            reading.go_on_from(continuation.resuming.answered(), passing.began)
+        continuation.tell(attempt)
+        continuation.tell_way(attempt)
         owner.take_over(held.handling)
         data = held.take()
         owner.pass_body(attempt, data, held.complete)
@@ -282,14 +274,10 @@ class SteadyAnswer(MovableStream, TokenAwaiter, Yielding):
 
     def follow(self, attempt: Attempt, data: bytes, complete: bool) -> bytes:
         """What goes to the client for the next bytes of the answer that it gets."""
-        if not self._bare:
+        passing = self._passing
+        if passing is None:
             return data
-        held = self._passing
-        if held is not None and self._alarm.token_s > 0.0:
-            reading = held.reading()
-            if reading is not None and reading.meter.events != self._events:
-                self._events = reading.meter.events
-                self._alarm.token_at = self._context.env.now
+        passing.note_tokens(self._context.env.now)
         continuation = self._continuation
         if continuation is not None and continuation.resuming is not None:
             resuming = continuation.resuming
@@ -300,7 +288,7 @@ class SteadyAnswer(MovableStream, TokenAwaiter, Yielding):
                     self.why_cut = resuming.why
                 else:
                     complete = False
-        return self._framed(data, complete)
+        return passing.framed(data, complete)
 
     def fails(self) -> str:
         """The error that the engine told in place of the rest, where another goes on with it."""
@@ -309,23 +297,9 @@ class SteadyAnswer(MovableStream, TokenAwaiter, Yielding):
 
     def waits(self) -> bool:
         """Whether an attempt that is to go on with the answer has no token yet."""
-        return self._goes_on
+        return self._continuation is not None and self._continuation.goes_on
 
     # --- going on with a cut answer ---------------------------------------------------------
-
-    def move(self) -> None:
-        continuation = self._continuation
-        resuming = continuation.resuming if continuation is not None else None
-        owner = self._owner
-        attempt = self._dispatch.attempt
-        if continuation is None or resuming is None or owner is None or attempt is None:
-            return
-        if self._goes_on or attempt.is_settled() or resuming.text.finished:
-            return
-        resuming.counts = False  # it is asked again if nobody goes on now
-        if continuation.is_possible(attempt):
-            owner.break_off(attempt, ABANDONED, "its endpoint is leaving")
-        resuming.counts = True
 
     def resume(self, attempt: Attempt, outcome: int) -> bool:
         """The attempt whose answer the client gets failed. Whether another goes on with it, or it
@@ -333,20 +307,19 @@ class SteadyAnswer(MovableStream, TokenAwaiter, Yielding):
         continuation = self._continuation
         resuming = continuation.resuming if continuation is not None else None
         owner = self._owner
-        if continuation is None or resuming is None or owner is None:
+        passing = self._passing
+        if continuation is None or resuming is None or owner is None or passing is None:
             return False
         self._held = {}
-        if not self._goes_on:
-            reading = self._passing.reading() if self._passing is not None else None
-            end = continuation.missing_end(resuming, reading)
+        if not continuation.goes_on:
+            end = continuation.missing_end(resuming, passing.reading())
             if end is not None:
-                owner.end_whole(attempt, outcome, self._framed(end, True))
+                owner.end_whole(attempt, outcome, passing.framed(end, True))
                 return True
         if not continuation.is_possible(attempt):
             self.why_cut = resuming.why
             return False
-        self._goes_on = True
-        self._passing = None
+        passing.cut()
         now = self._context.env.now
         alarm = self._alarm
         alarm.await_token(now + max(self._first.within_s - alarm.token_s, 0.0))
@@ -355,16 +328,8 @@ class SteadyAnswer(MovableStream, TokenAwaiter, Yielding):
 
     def _is_template(self, attempt: Attempt, data: bytes, complete: bool) -> bool:
         """Whether that is of the prompt that an engine makes of a chat."""
-        going_on, owner = self._continuation, self._owner
-        if going_on is None or owner is None:
-            return False
-        return going_on.takes_template(owner, attempt, data, complete)
-
-    def _framed(self, data: bytes, complete: bool) -> bytes:
-        if not self._in_chunks:
-            return data
-        framed = encode_chunk(data) if data else b""
-        return framed + LAST_CHUNK if complete else framed
+        going_on = self._continuation
+        return going_on is not None and going_on.takes_template(attempt, data, complete)
 
     # --- time -------------------------------------------------------------------------------
 
