@@ -8,7 +8,6 @@ SOURCES: Final = Path(__file__).parents[2] / "src"
 MOST_LINES: Final = 400
 LONGER: Final = frozenset(
     (
-        "penstock/control/workers/workers.py",
         "penstock/dataplane/client/http1.py",
         "penstock/dataplane/client/http2_stream.py",
         "penstock/dataplane/endpoint/http2_stream.py",

@@ -227,7 +227,7 @@ class _Connections:
             parts.sharing.endpoints.follow = parts.api_endpoints.follow
             parts.sharing.share_challenges(parts.fetched)
             parts.sharing.share_maintenance(parts.maintenance, parts.events)
-            parts.workers.before_lend = parts.sharing.limits(parts.limits.owner).before_lend
+            parts.workers.lending.before = parts.sharing.limits(parts.limits.owner).before_lend
             elsewhere = parts.sharing.scaling(
                 parts.store,
                 parts.scaling.leads,
@@ -247,7 +247,7 @@ class _Connections:
         parts.states.on_leave = self._on_leave
         parts.states.on_return = self._on_return
         parts.workers.on_models_missed = self._on_models_missed
-        parts.workers.on_lend = parts.limits.lend
+        parts.workers.lending.owner = parts.limits.lend
         parts.workers.on_usage = parts.usage.take
         parts.workers.on_traces = parts.spans.take
         parts.workers.on_refused = parts.limits.note_refused

@@ -51,7 +51,7 @@ class Succession:
         self._inner = inner
         self._predecessor = predecessor
         self._reload_wanted = False
-        self._borrowers = Borrowers(parts.workers.lend, parts.limits.forget)
+        self._borrowers = Borrowers(parts.workers.lending.lend, parts.limits.forget)
         self._borrowing: Borrowing | None = None
         parts.publisher.rows_stay = lambda: bool(parts.indexes.leaving)
 
@@ -67,7 +67,7 @@ class Succession:
         parts.publisher.go_on_from(offer.instance, offer.generation)
         parts.publisher.hushed = True
         parts.workers.datagrams_held = True
-        parts.workers.hold_lending()
+        parts.workers.lending.hold()
         board = offer.board
         if board is not None:
             parts.rows.go_on_from(board.rows, offer.generation)
@@ -94,7 +94,7 @@ class Succession:
         try:
             yours = await predecessor.tell_ready()
         except HandoverError:
-            parts.workers.let_lend()
+            parts.workers.lending.go_on()
             raise
         if yours is not None:
             self._parts.indexes.are_now(offer.workers, yours.workers)
@@ -109,7 +109,7 @@ class Succession:
         await parts.workers.take_datagrams(yours.sessions if yours is not None else ())
         await open_admin()
         parts.publisher.tell_followers()  # who owns limits among them
-        parts.workers.let_lend()
+        parts.workers.lending.go_on()
         await predecessor.tell_taken()
         predecessor.close()
         text = f"took over from penstock {offer.version} (pid {offer.supervisor.pid})"
@@ -162,7 +162,7 @@ class Succession:
     async def give_up(self) -> Yours:
         self._reload_wanted = self._parts.reloader.under_way
         await self._inner.end_tasks()
-        self._parts.workers.hold_lending()
+        self._parts.workers.lending.hold()
         workers = [identify(pid) for pid in self._parts.workers.pids]
         sessions = await self._parts.workers.give_up_datagrams()
         told = msgspec.convert(sessions, list[tuple[str, str, int, str]])
@@ -171,7 +171,7 @@ class Succession:
         return Yours(memo, self._reload_wanted, workers, told)
 
     async def resume(self) -> None:
-        self._parts.workers.let_lend()
+        self._parts.workers.lending.go_on()
         await self._parts.workers.take_datagrams(())
         self._parts.publisher.tell_followers()
         self._inner.begin_tasks()
@@ -197,8 +197,8 @@ class Succession:
         self._borrowing = Borrowing(
             parts.runtime.upgrade_socket_of(identify(successor)), os.getpid(), parts.limits.lend
         )
-        parts.workers.lend_elsewhere = self._borrowing.lend
-        parts.workers.let_lend()
+        parts.workers.lending.elsewhere = self._borrowing.lend
+        parts.workers.lending.go_on()
         self._parts.service_manager.succeeded_by(successor)
         self._parts.publisher.refuse_all("another version of Penstock took over")
         self._parts.sockets.leave_files()

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Final, cast
 
 from penstock.control.events import Events
 from penstock.control.workers.ended import describe_exit, forget_running, pause_before
+from penstock.control.workers.lending import Lending
 from penstock.control.workers.process import (
     WORKER_COMMAND,
     SnapshotRefused,
@@ -67,14 +68,8 @@ class Workers:
         self._command = command
         # A worker misses a model in a pool; True: or passed on what may change which there are.
         self.on_models_missed: Callable[[str, bool], None] | None = None
-        # A worker asks for of what limits allow, and tells what tenants used; it ended.
-        self.before_lend: Callable[[Sequence[Sequence[object]]], Awaitable[None] | None] = _at_once
-        self.on_lend: Callable[[int, Sequence[Sequence[object]]], list[list[object]]] = _lend_none
-        # Another supervisor owns limits, as a successor does once it serves.
-        self.lend_elsewhere: (
-            Callable[[int, Sequence[Sequence[object]]], Awaitable[list[list[object]]]] | None
-        ) = None
-        self._lending_held: asyncio.Event | None = None
+        self.lending = Lending()  # of what limits allow
+        # What tenants used; a worker ended.
         self.on_usage: Callable[[Sequence[Sequence[object]]], None] = lambda rows: None
         self.on_refused: Callable[[dict[str, int]], None] = lambda refused: None
         self.on_traces: Callable[[dict[str, object]], None] = lambda message: None
@@ -312,49 +307,7 @@ class Workers:
         if message["kind"] == "traces":
             self.on_traces(message)
             return None
-        asked = cast(list[list[object]], message["asked"])
-        if self._lending_held is not None or self.lend_elsewhere is not None:
-            return self._lent_later(index, asked)
-        waiting = self.before_lend(asked)
-        if waiting is not None:
-            return self._lent_later(index, asked, waiting)
-        return {"kind": "lent", "lent": self.on_lend(index, asked)}
-
-    async def _lent_later(
-        self,
-        index: int,
-        asked: Sequence[Sequence[object]],
-        waiting: Awaitable[None] | None = None,
-    ) -> dict[str, object]:
-        return {"kind": "lent", "lent": await self.lend(index, asked, waiting)}
-
-    async def lend(
-        self,
-        index: int,
-        asked: Sequence[Sequence[object]],
-        waiting: Awaitable[None] | None = None,
-    ) -> list[list[object]]:
-        """Have a worker be lent what it asks for, by whoever owns limits. ``waiting``: what is to
-        be waited for, where that is known."""
-        if waiting is None:
-            if self._lending_held is not None:
-                await self._lending_held.wait()
-            if self.lend_elsewhere is not None:
-                return await self.lend_elsewhere(index, asked)
-            waiting = self.before_lend(asked)
-        if waiting is not None:
-            await waiting
-        return self.on_lend(index, asked)
-
-    def hold_lending(self) -> None:
-        """It is about to be decided who owns limits: nobody is lent anything until then."""
-        self._lending_held = asyncio.Event()
-
-    def let_lend(self) -> None:
-        """It is decided."""
-        held, self._lending_held = self._lending_held, None
-        if held is not None:
-            held.set()
+        return self.lending.answer(index, cast(list[list[object]], message["asked"]))
 
     async def _catch_up(self, process: WorkerProcess) -> None:
         """Bring a starting process to the newest snapshot, even if that changes meanwhile."""
@@ -421,15 +374,6 @@ class Workers:
                 worker=worker.index,
             )
             worker.process.kill()
-
-
-def _at_once(asked: Sequence[Sequence[object]]) -> None:
-    """Nothing is to be waited for."""
-
-
-def _lend_none(index: int, asked: Sequence[Sequence[object]]) -> list[list[object]]:
-    """Nobody owns any limits."""
-    return []
 
 
 def _fail(first: asyncio.Future[None], error: StartError) -> None:
