@@ -12,7 +12,6 @@ LONGER: Final = frozenset(
         "penstock/dataplane/client/http2_stream.py",
         "penstock/dataplane/endpoint/http2_stream.py",
         "penstock/dataplane/exchange/exchange.py",
-        "penstock/sim/kernel/balancer.py",
     )
 )
 

@@ -114,6 +114,16 @@ class GateSweep(Event):
         self._clock.heap.schedule(self, self._clock.now + SWEEP_S)
 
 
+def may_yield(job: Job) -> bool:
+    """Whether its attempt can be ended and another made later: a prompt without a token yet."""
+    ticket = job.ticket
+    if ticket is None or ticket.outcome >= 0 or not isinstance(job, PromptJob):
+        return False
+    if job.first_byte_at >= 0.0 or job.beside is not None:
+        return False
+    return job.sequence is None or job.sequence.generated == 0  # else a token is on the way
+
+
 def used_by(job: Job) -> float:
     """What a job has used, as its tenant is charged."""
     if isinstance(job, PromptJob):

@@ -9,16 +9,16 @@ from penstock.core.admission.needs import needs_of
 from penstock.core.attempts import Attempts, Failure
 from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
-from penstock.core.measure.load_report import LoadReport
 from penstock.core.pool.pool import Pool
 from penstock.core.retry import REFUSALS
 from penstock.core.ticket import ABANDONED, CONNECT_FAILED, DONE, RESET, TIMEOUT, Ticket
-from penstock.sim.kernel.admission import Admitted, JobWaiter, ending_of, used_by
-from penstock.sim.kernel.engine_server import PromptJob
-from penstock.sim.kernel.events import Clock, Event
-from penstock.sim.kernel.hedging import HedgeDue, Hedger, Hedging, second_of
+from penstock.sim.kernel.admission import Admitted, JobWaiter, ending_of, may_yield, used_by
+from penstock.sim.kernel.client import Awaited, Deadline, Rejoining
+from penstock.sim.kernel.events import Clock
+from penstock.sim.kernel.hedging import Hedger, Hedging, part, second_of
 from penstock.sim.kernel.job import COMING, GOING, Job, Sender
 from penstock.sim.kernel.laws import Law
+from penstock.sim.kernel.probing import Prober
 from penstock.sim.kernel.protection import Protection
 from penstock.sim.kernel.recorder import Recorder
 from penstock.sim.kernel.server import Server
@@ -28,56 +28,7 @@ _UNAVAILABLE: Final = 503
 _REFUSED: Final = 400  # statuses from here on are no answer
 
 
-class _Deadline(Event):
-    """The client of a job stops waiting."""
-
-    def __init__(self, balancer: "SimulatedBalancer", job: Job) -> None:
-        super().__init__()
-        self._balancer: SimulatedBalancer = balancer
-        self._job: Job = job
-
-    def fire(self) -> None:
-        self._balancer.on_deadline(self._job)
-
-
-class _Rejoining(Event):
-    """The client of a session that broke is back."""
-
-    def __init__(self, balancer: "SimulatedBalancer", job: Job) -> None:
-        super().__init__()
-        self._balancer: SimulatedBalancer = balancer
-        self._job: Job = job
-
-    def fire(self) -> None:
-        self._balancer.rejoin(self._job)
-
-
-class _Probe(Event):
-    """A question on its way to a server, or the answer on its way back."""
-
-    def __init__(self, balancer: "SimulatedBalancer", endpoint: Endpoint, server: Server) -> None:
-        super().__init__()
-        self._balancer: SimulatedBalancer = balancer
-        self._endpoint: Endpoint = endpoint
-        self._server: Server = server
-        self._answer: LoadReport | None = None
-
-    def fire(self) -> None:
-        balancer = self._balancer
-        answer = self._answer
-        if answer is not None:
-            balancer.pool.policy.on_report(self._endpoint, answer)
-        elif not self._server.down:
-            self._answer = self._server.report()
-            delay = balancer.response_delay
-            if delay is None:
-                self.fire()
-            else:
-                clock = balancer.clock
-                clock.heap.schedule(self, clock.now + delay.draw(balancer.network))
-
-
-class SimulatedBalancer(Sender, Admitted, Hedger):
+class SimulatedBalancer(Sender, Admitted, Hedger, Awaited):
     """Picks, opens the ticket, sends, and settles; several of them may share the servers.
 
     ``servers[i]`` does the work of ``pool.endpoints[i]``. Delays are one way; None is none at all.
@@ -113,6 +64,9 @@ class SimulatedBalancer(Sender, Admitted, Hedger):
         self.request_delay: Law | None = request_delay
         self.response_delay: Law | None = response_delay
         self.network: Random = network if network is not None else Random(0)
+        self._prober: Prober = Prober(
+            clock, pool, env, servers, request_delay, response_delay, self.network
+        )
         self.sessions: SessionRules | None = None  # where sessions come
         self.reports: bool = False  # whether answers bring the server's load report
         self.gate: Gate | None = None
@@ -127,7 +81,7 @@ class SimulatedBalancer(Sender, Admitted, Hedger):
         if self.pool.rules.attempts > 1:
             self.pool.budget.request(self.clock.now)
         if self.timeout_s < inf:
-            deadline = _Deadline(self, job)
+            deadline = Deadline(self, job)
             job.deadline = deadline
             self.clock.heap.schedule(deadline, self.clock.now + self.timeout_s)
         gate = self.gate
@@ -155,13 +109,9 @@ class SimulatedBalancer(Sender, Admitted, Hedger):
     def held(self, job: Job) -> Endpoint | None:
         """Its endpoint, if it may give its place there away: a prompt without a token yet."""
         ticket = job.ticket
-        if ticket is None or ticket.outcome >= 0 or not isinstance(job, PromptJob):
+        if ticket is None or not self.cancels or not self.pool.rules.generations:
             return None
-        if job.first_byte_at >= 0.0 or job.beside is not None or not self.cancels:
-            return None
-        if job.sequence is not None and job.sequence.generated > 0:
-            return None  # its first token is on the way
-        return ticket.endpoint if self.pool.rules.generations else None
+        return ticket.endpoint if may_yield(job) else None
 
     def usable(self, job: Job) -> list[Endpoint]:
         """The endpoints that it can use, as the gate asks."""
@@ -241,7 +191,7 @@ class SimulatedBalancer(Sender, Admitted, Hedger):
         self._settle(job, job.outcome)
         other = job.beside
         if other is not None:  # which goes on alone
-            self._part(job, other)
+            part(job, other)
             return
         if isinstance(job, SessionJob) and job.outcome == RESET and self.sessions is not None:
             self._on_server_lost(job, ticket.endpoint, self.sessions)
@@ -309,13 +259,10 @@ class SimulatedBalancer(Sender, Admitted, Hedger):
         job.server = server
         job.stage = GOING
         if pool.policy.probes:
-            self._probe()
+            self._prober.send_due()
         hedging = self.hedging
         if hedging is not None and not job.is_second:
-            hedging.rules.asked(ticket, now)
-            after_s = hedging.rules.after_s(now)
-            if after_s > 0.0:
-                self.clock.heap.schedule(HedgeDue(self, job), now + after_s)
+            hedging.begin(job, ticket, self, self.clock)
         self._send(job, server)
 
     def _send(self, job: Job, server: Server) -> None:
@@ -330,25 +277,13 @@ class SimulatedBalancer(Sender, Admitted, Hedger):
 
     def ask_beside(self, job: Job) -> None:
         hedging = self.hedging
-        first = job.ticket
-        now = self.clock.now
-        if hedging is None or first is None or first.outcome >= 0 or job.ended:
+        if hedging is None:
             return
-        if job.first_byte_at >= 0.0 or job.beside is not None or job.is_second:
-            return
-        rules = hedging.rules
-        again_s = rules.again_s(now - first.opened_at)
-        self.clock.heap.schedule(HedgeDue(self, job), now + again_s)
-        request = job.request
-        self.env.now = now
-        tried = [first.endpoint, *(job.tried() or ())]
-        chosen = rules.choose(self.pool, request, tried, now - first.opened_at, self.env)
+        chosen = hedging.choose(job, self.pool, self.env, self, self.clock)
         if chosen is None:
             return
-        if not rules.takes(request, now):
-            hedging.denied += 1
-            return
-        ticket = Ticket(chosen, self.pool.policy, request, now)
+        now = self.clock.now
+        ticket = Ticket(chosen, self.pool.policy, job.request, now)
         if chosen.guarded and not ticket.enters(now):
             ticket.settle(ABANDONED, now)
             return
@@ -362,41 +297,13 @@ class SimulatedBalancer(Sender, Admitted, Hedger):
 
     def _win(self, job: Job, hedging: Hedging) -> None:
         """It has the first byte: the other attempt, if there is one, is given up."""
-        now = self.clock.now
-        ticket = job.ticket
-        assert ticket is not None
-        hedging.rules.spoke(ticket.endpoint, now - ticket.opened_at, now)
+        hedging.spoke(job, self.clock.now)
         other = job.beside
         if other is None:
             return
-        if other.ticket is not None:
-            hedging.rules.spoke(other.ticket.endpoint, now - other.ticket.opened_at, now)
-        if job.is_second:
-            hedging.won += 1
         self.recorder.computed_in_vain(other)
-        self._part(other, job)
+        part(other, job)
         self._drop(other, ABANDONED)
-
-    def _part(self, leaver: Job, stayer: Job) -> None:
-        """One of two attempts goes on alone: it is the client's from here on."""
-        leaver.beside = stayer.beside = None
-        leaver.ended = True
-        if not stayer.is_second:
-            return
-        stayer.is_second = False
-        stayer.source = leaver.source
-        stayer.client = leaver.client
-        stayer.attempts = leaver.attempts
-        stayer.admission = leaver.admission
-        if isinstance(stayer.admission, JobWaiter):
-            stayer.admission.job = stayer
-        deadline = leaver.deadline
-        if deadline is not None and deadline.place >= 0:
-            at = deadline.when
-            self.clock.heap.cancel(deadline)
-            stayer.deadline = _Deadline(self, stayer)
-            self.clock.heap.schedule(stayer.deadline, at)
-        leaver.deadline = leaver.source = leaver.admission = leaver.client = None
 
     def _drop(self, job: Job, outcome: int) -> None:
         """Nobody wants it any more, and nobody hears of it."""
@@ -420,17 +327,7 @@ class SimulatedBalancer(Sender, Admitted, Hedger):
             self.rejoin(job)
         elif rules.rejoin is not None:
             back_at = self.clock.now + rules.rejoin.draw(self.network)
-            self.clock.heap.schedule(_Rejoining(self, job), back_at)
-
-    def _probe(self) -> None:
-        """Ask whom the policy wants asked; probes travel as requests do."""
-        for endpoint in self.pool.policy.probes_wanted(self.env):
-            probe = _Probe(self, endpoint, self.servers[endpoint.order])
-            delay = self.request_delay
-            if delay is None:
-                probe.fire()
-            else:
-                self.clock.heap.schedule(probe, self.clock.now + delay.draw(self.network))
+            self.clock.heap.schedule(Rejoining(self, job), back_at)
 
     def _settle(self, job: Job, outcome: int) -> None:
         ticket = job.ticket
