@@ -228,6 +228,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         self._waiting = []
         self._running = {}
         for stream in streams:
+            stream.late = self.timed_out
             stream.fail(outcome, reason)
 
     # --- reading and writing ----------------------------------------------------------------
@@ -323,13 +324,13 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         if unused and (0.0 < self._idle_until <= now or self._is_old()):
             self._end()
             return
-        for stream in list(self._running):
+        for stream in [*self._running, *self._waiting]:
             if 0.0 < stream.deadline <= now:
                 stream.run_out_of_time()
         earliest = self._idle_until
         if unused and self._retires_at > 0.0 and (earliest == 0.0 or self._retires_at < earliest):
             earliest = self._retires_at
-        for stream in self._running:
+        for stream in [*self._running, *self._waiting]:
             at = stream.deadline
             if at > 0.0 and (earliest == 0.0 or at < earliest):
                 earliest = at

@@ -4,7 +4,7 @@ from typing import Final
 
 from mypy_extensions import trait
 
-from penstock.core.ticket import RESET, TIMEOUT
+from penstock.core.ticket import CONNECT_FAILED, RESET, TIMEOUT
 from penstock.dataplane.endpoint.http2_asking import Asking
 from penstock.dataplane.endpoint.http2_content import RequestContent
 from penstock.dataplane.endpoint.response_sink import ResponseSink
@@ -102,7 +102,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
     _held: bool = False
     _unconsumed: int = 0
     _refused: bool = False  # the endpoint said that it did not process it
-    _late: bool = False
+    late: bool = False  # for the time that connecting may take
     _asking: Asking | None = None  # of one that asks for a change of protocol
     _handed: HandedStream | None = None  # to a tunnel
 
@@ -292,7 +292,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         return self._answered
 
     def ran_out_of_time(self) -> bool:
-        return self._late
+        return self.late
 
     def never_arrived(self) -> bool:
         return self._refused
@@ -401,6 +401,8 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         size = len(body)
         if complete:
             self.sink = None
+        elif not self._held:
+            self.arm(self._owner.stream_idle_s())
         try:
             self._in_chunks = sink.frame_response(head)
             if self._in_chunks:
@@ -424,7 +426,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         size = len(data)
         if complete:
             self.sink = None
-        elif self.deadline > 0.0:
+        elif not self._held:  # else it is the client's turn
             self.arm(self._owner.stream_idle_s())
         if self._in_chunks:
             data = encode_chunk(data) if data else b""
@@ -512,6 +514,9 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         self._end_on_connection()
         if 0.0 < self._expires_at <= self._owner.now():
             self.fail(TIMEOUT, "the whole request took too long")
+        elif stream is None and self._asking is None:
+            self.late = True
+            self.fail(CONNECT_FAILED, "it did not say in time how many streams it takes (SETTINGS)")
         elif self._answered:
             self.fail(TIMEOUT, "the response stood still too long")
         else:
