@@ -82,11 +82,31 @@ def test_balancer_and_pools_say_whether_they_serve(start: Start, dial: Dial) -> 
     assert code_of(lambda: health_of(channel, "shop.Cellar")) == grpc.StatusCode.NOT_FOUND
 
 
+def test_who_watches_is_told_what_changes_until_the_balancer_stops(
+    start: Start, dial: Dial
+) -> None:
+    worker = two_pools(start)
+    stub = health_pb2_grpc.HealthStub(dial(worker))
+    cart = stub.Watch(health_pb2.HealthCheckRequest(service="shop.Cart"), timeout=PATIENCE_S)
+    assert next(cart).status == SERVING
+    worker.set_state("cart", NOWHERE, S_HEALTH, DOWN)
+    assert next(cart).status == NOT_SERVING
+    cart.cancel()
+    unknown = stub.Watch(health_pb2.HealthCheckRequest(service="shop.Cellar"), timeout=PATIENCE_S)
+    assert next(unknown).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    whole = stub.Watch(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
+    assert next(whole).status == SERVING
+    worker.stop()
+    assert next(whole).status == NOT_SERVING
+    assert code_of(lambda: next(whole)) == grpc.StatusCode.UNAVAILABLE
+
+
 def test_what_is_no_call_of_it_is_refused(start: Start, dial: Dial) -> None:
     worker = two_pools(start)
     channel = dial(worker)
-    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-    assert code_of(lambda: next(watch)) == grpc.StatusCode.UNIMPLEMENTED
+    unknown = channel.unary_unary(f"/{HEALTH}/List")
+    found = code_of(lambda: unknown(b"", timeout=PATIENCE_S))
+    assert found == grpc.StatusCode.UNIMPLEMENTED
     check = channel.unary_unary(f"/{HEALTH}/Check")
     for message in (b"\x0a\xff", b"\x0a\x01\xff"):
         found = code_of(partial(check, message, timeout=PATIENCE_S))

@@ -14,6 +14,7 @@ from penstock.dataplane.board.memory import Board
 from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.io.system import System
 from penstock.dataplane.io.tls import ClientContexts
+from penstock.dataplane.io.watches import Watches
 from penstock.dataplane.pool.limits import Limits
 from penstock.dataplane.pool.model_waits import ToldAtOnce
 from penstock.dataplane.record.request_log import RequestLog
@@ -76,6 +77,8 @@ class Context:
         self.auth_verdicts: AuthVerdicts = AuthVerdicts()
         self.password_checks: int = 0  # under way
         self.limits: Limits = Limits(self.loop)
+        self.watches: Watches = Watches()
+        self.loop.chores.append(self.watches)
         # By address.
         self.wrong_keys: RateTable = RateTable(WRONG_KEYS, WRONG_KEYS_S, most=MOST_ADDRESSES)
         self.look_at_the_date()

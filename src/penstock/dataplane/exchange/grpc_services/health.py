@@ -1,6 +1,6 @@
 """``grpc.health.v1.Health`` of the balancer and its pools (grpc/grpc, doc/health-checking.md).
 
-Watch is not there: by that document clients that would watch take UNIMPLEMENTED for health.
+Its Watch is ``watching.py``.
 """
 
 from typing import Final
@@ -16,7 +16,13 @@ from penstock.dataplane.exchange.grpc_services.service import (
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.grpc import INVALID_ARGUMENT, NOT_FOUND
-from penstock.wire.grpc_health import NOT_SERVING, SERVING, decode_request, encode_response
+from penstock.wire.grpc_health import (
+    NOT_SERVING,
+    SERVICE_UNKNOWN,
+    SERVING,
+    decode_request,
+    encode_response,
+)
 
 # What gateways ask an Endpoint Picker for, beside its service (its protocol, "Health Checking").
 _LIVENESS: Final = "liveness"
@@ -33,21 +39,29 @@ class Health(GrpcService):
         asked = decode_request(message)
         if asked is None:
             return CallEnd(INVALID_ARGUMENT, text="this is no HealthCheckRequest")
-        if not asked:
-            return _told(not context.stopping)
-        pools = context.planner.pools_of(asked, plan)
-        if not pools and plan.targets:  # of a listener for gateways, which ask by these names
-            if asked == _LIVENESS:
-                return _told(not context.stopping)
-            if asked == _READINESS:
-                pools = [target.pool for target in plan.targets]
-        if not pools:
+        status = status_of(asked, plan, context)
+        if status == SERVICE_UNKNOWN:
             return CallEnd(NOT_FOUND, text="no pool has that name, and no route such a service")
-        return _told(any([_serves(pool) for pool in pools]))
+        return answered(encode_response(status))
 
 
-def _told(serves: bool) -> CallEnd:
-    return answered(encode_response(SERVING if serves else NOT_SERVING))
+def status_of(asked: str, plan: Plan, context: Context) -> int:
+    """What is so now of what that request asked for: a ServingStatus."""
+    if not asked:
+        return _told(not context.stopping)
+    pools = context.planner.pools_of(asked, plan)
+    if not pools and plan.targets:  # of a listener for gateways, which ask by these names
+        if asked == _LIVENESS:
+            return _told(not context.stopping)
+        if asked == _READINESS:
+            pools = [target.pool for target in plan.targets]
+    if not pools:
+        return SERVICE_UNKNOWN
+    return _told(any([_serves(pool) for pool in pools]))
+
+
+def _told(serves: bool) -> int:
+    return SERVING if serves else NOT_SERVING
 
 
 def _serves(pool: LivePool) -> bool:
