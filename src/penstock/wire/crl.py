@@ -1,6 +1,7 @@
-"""Until when certificate revocation lists hold (RFC 5280, 5.1).
+"""Until when certificate revocation lists hold, and whom they name (RFC 5280, 5.1).
 
-OpenSSL checks certificates against them; nothing in Python tells when their time is over.
+OpenSSL checks certificates against them in handshakes; nothing in Python tells when their time is
+over, or checks a certificate that was let in before.
 """
 
 import re
@@ -8,17 +9,16 @@ from binascii import a2b_base64
 from calendar import timegm
 from typing import Final
 
+from penstock.wire.der import INTEGER, element
+
 _BLOCK: Final = re.compile(rb"-----BEGIN X509 CRL-----(.*?)-----END X509 CRL-----", re.DOTALL)
 _SPACE: Final = re.compile(rb"\s+")
 # Of a list's base64: what is asked for stands before its entries, which may be millions.
 _HEAD_BYTES: Final = 65536
 
-_INTEGER: Final = 0x02
-_SEQUENCE: Final = 0x30
 _UTC_TIME: Final = 0x17
 _GENERALIZED_TIME: Final = 0x18
 _TIMES: Final = (_UTC_TIME, _GENERALIZED_TIME)
-_LONG_FORM: Final = 0x80
 
 
 def end_of(pem: bytes) -> float:
@@ -29,6 +29,39 @@ def end_of(pem: bytes) -> float:
     return min(told) if told else 0.0
 
 
+class RevocationList:
+    """One list. Raises ValueError for what is none."""
+
+    def __init__(self, der: bytes) -> None:
+        _, at, _ = element(der, 0)
+        _, at, end = element(der, at)
+        tag, _, after = element(der, at)
+        if tag == INTEGER:
+            at = after
+            _, _, after = element(der, at)
+        _, _, issuer_end = element(der, after)
+        self.issuer: bytes = der[after:issuer_end]  # the Name, as certificates have it
+        self._entries: bytes = der[issuer_end:end]
+
+    def __len__(self) -> int:
+        """Bytes that are looked through."""
+        return len(self._entries)
+
+    def names(self, serial: bytes) -> bool:
+        """Whether it has an entry for that serial number, which is an INTEGER as DER has it.
+
+        An entry is that and a time. The entries are looked through as bytes: of a million, each
+        read by itself, a worker would take seconds.
+        """
+        entries = self._entries
+        return any([entries.find(serial + bytes([tag])) >= 0 for tag in _TIMES])
+
+
+def lists_in(pem: bytes) -> list[RevocationList]:
+    """All of a file. Raises ValueError for what is no list."""
+    return [RevocationList(a2b_base64(_SPACE.sub(b"", block))) for block in _BLOCK.findall(pem)]
+
+
 def _der(block: bytes) -> bytes:
     """The beginning of one list."""
     return a2b_base64(_SPACE.sub(b"", block)[:_HEAD_BYTES])
@@ -36,32 +69,19 @@ def _der(block: bytes) -> bytes:
 
 def _next_update(der: bytes) -> float:
     """Of CertificateList: tbsCertList holds version, signature, issuer, thisUpdate, nextUpdate."""
-    _, at, _ = _element(der, 0)
-    _, at, _ = _element(der, at)
-    tag, _, end = _element(der, at)
-    if tag == _INTEGER:  # version, which may be absent
-        _, _, end = _element(der, end)
-    _, _, end = _element(der, end)  # issuer
-    tag, _, end = _element(der, end)
+    _, at, _ = element(der, 0)
+    _, at, _ = element(der, at)
+    tag, _, end = element(der, at)
+    if tag == INTEGER:  # version, which may be absent
+        _, _, end = element(der, end)
+    _, _, end = element(der, end)  # issuer
+    tag, _, end = element(der, end)
     if tag not in _TIMES:
         raise ValueError("a CRL tells no thisUpdate where it should")
     if end >= len(der):
         return 0.0
-    tag, begin, end = _element(der, end)
+    tag, begin, end = element(der, end)
     return _seconds(tag, der[begin:end]) if tag in _TIMES else 0.0
-
-
-def _element(der: bytes, at: int) -> tuple[int, int, int]:
-    """Its tag, and where its content begins and ends (X.690, 8.1)."""
-    if at + 2 > len(der):
-        raise ValueError("a CRL ends too early")
-    size = der[at + 1]
-    begin = at + 2
-    if size & _LONG_FORM:
-        digits = size & ~_LONG_FORM
-        size = int.from_bytes(der[begin : begin + digits], "big")
-        begin += digits
-    return der[at], begin, begin + size
 
 
 def _seconds(tag: int, text: bytes) -> float:

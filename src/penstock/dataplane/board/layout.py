@@ -34,7 +34,7 @@ H_SHARED: Final = H_ADDRESS_KEY + ADDRESS_KEY_CELLS  # 1: other balancers' load 
 HEADER_CELLS: Final = 64
 
 # What a worker counts of itself.
-WORKER_LAYOUT: Final = 5
+WORKER_LAYOUT: Final = 6
 W_PID: Final = 0
 W_HEARTBEAT_MS: Final = W_PID + 1  # monotonic clock
 W_GENERATION: Final = W_HEARTBEAT_MS + 1  # of the snapshot it runs
@@ -93,6 +93,8 @@ DATAGRAM_DROPS: Final = (
 W_DATAGRAM_DROPS: Final = W_DATAGRAMS_TO_CLIENTS + 1
 # UDP sessions whose first datagram has the server id of no endpoint, though it should have one.
 W_UNKNOWN_SERVER_IDS: Final = W_DATAGRAM_DROPS + 16
+# Clients' connections closed because the certificate that they showed is trusted no more.
+W_DISTRUSTED: Final = W_UNKNOWN_SERVER_IDS + 1
 WORKER_CELLS: Final = 64
 
 # The state of an endpoint, written by the supervisor.

@@ -538,8 +538,11 @@ class ClientConnection(ClientStream, Front):
 
     def listener_gone(self, listener: str) -> None:
         if self.settings.listener == listener:
-            self.close_after()
-            self.close_if_idle()
+            self.distrust()
+
+    def distrust(self) -> None:
+        self.close_after()
+        self.close_if_idle()
 
     def cut_off(self) -> None:
         """Time is up: what runs is given up."""

@@ -45,6 +45,8 @@ class ClientStream(Connection):
         self.address: str = address
         self.told: ProxyHeader | None = None  # that its connection began with
         self.certificate: ClientCertificate | None = None  # that it showed, and was verified
+        if tls is not None:
+            tls.listener = settings.listener
         self._state: int = AWAIT
         self._inbox: bytes = b""
         self._response_bytes: int = 0  # passed on of the response under way

@@ -41,6 +41,8 @@ class TcpClient(Connection, StreamFront):
         self.exchange: TcpExchange | None = None
         self.told: ProxyHeader | None = None  # that its connection began with
         self.certificate: ClientCertificate | None = None  # that it showed, and was verified
+        if tls is not None:
+            tls.listener = settings.listener
         self._received: bytes = b""  # before the relay
         self._refused: bool = False  # what still comes is thrown away
         self._hello: ClientHelloReader | None = None  # until it told the server name
@@ -189,11 +191,17 @@ class TcpClient(Connection, StreamFront):
         if self.exchange is None:
             self.deadline = self.loop.env.now + _HANDSHAKE_S
 
+    def distrust(self) -> None:
+        self._cut("the client's certificate is trusted no more")
+
     def cut_off(self) -> None:
+        self._cut("the balancer stopped, and its deadline passed")
+
+    def _cut(self, why: str) -> None:
         exchange = self.exchange
         self.exchange = None
         if exchange is not None:
-            exchange.cut_off("the balancer stopped, and its deadline passed")
+            exchange.cut_off(why)
         self.reset()
 
     # --- StreamFront ------------------------------------------------------------------------

@@ -60,6 +60,11 @@ class Pollable:
     def cut_off(self) -> None:
         """The worker stopped, and its deadline passed: what runs is given up."""
 
+    def distrust(self) -> None:
+        """The certificate that its client showed is trusted no more: it finishes what runs, and
+        gets nothing further."""
+        self.go_away()
+
     def listener_gone(self, listener: str) -> None:
         """That listener is configured no more: its clients finish what they have."""
 

@@ -14,6 +14,7 @@ from penstock.core.snapshot import Certificate, EndpointTls, ListenerTls, Pool
 from penstock.wire.client_certificate import ClientCertificate
 
 _READ_BYTES: Final = 65536
+_DER: Final = 2  # of what _ssl's certificates may be written as
 _A: Final = ord("A")
 _Z: Final = ord("Z")
 # Where a session keeps the name that its client asked for: of ssl, only the callback is told it.
@@ -44,6 +45,7 @@ class TlsChannel:
         self.failure: str = ""  # why the session cannot go on
         self.plaintext: bytes = b""  # what came where a handshake should: a request without TLS
         self._awaits_first: bool = server_side
+        self.listener: str = ""  # to which the client came
 
     def decrypt(self, raw: bytes) -> bytes | None:
         """Plaintext out of received ciphertext; b"" at the end; None when more must come.
@@ -153,6 +155,15 @@ class TlsChannel:
         except (ssl.SSLError, ValueError):
             pass  # it was verified, and holds what Python cannot show
         return ClientCertificate(der, told.get("subject", ()))
+
+    def verified_chain(self) -> list[bytes]:
+        """That certificate and those that vouch for it, the authority last; of a session that was
+        resumed the first one alone, and empty where the client showed none."""
+        der = self._session.getpeercert(True)
+        if not der:
+            return []
+        chain = self._raw.get_verified_chain() or ()
+        return [each.public_bytes(_DER) for each in chain] or [der]
 
     def version_and_cipher(self) -> tuple[str, str]:
         """What both chose, in OpenSSL's names."""

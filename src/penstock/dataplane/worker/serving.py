@@ -27,6 +27,7 @@ from penstock.dataplane.io.tls import challenge_contexts, server_context
 from penstock.dataplane.record.log_shape import LogShape
 from penstock.dataplane.record.recorder import Recorder
 from penstock.dataplane.record.tracer import Tracer
+from penstock.dataplane.worker.distrusting import Distrusting
 from penstock.dataplane.worker.live_snapshot import LiveSnapshot
 from penstock.wire.client_certificate import taken_out
 
@@ -59,6 +60,8 @@ class Worker(Chore):
         self.context: Context = context
         self.listeners: dict[str, ListeningSocket] = {}
         self._contexts: dict[str, tuple[ListenerSpec, ssl.SSLContext]] = {}
+        self._distrusting: Distrusting = Distrusting(context.loop, context.counters)
+        context.loop.chores.append(self._distrusting)
         self.running: LiveSnapshot | None = None  # before the first
         self.supervisor: NoticeTaker | None = None  # while it lives
         self._deadline: float = 0.0
@@ -127,6 +130,7 @@ class Worker(Chore):
         self.running = running
         context.planner = running.planner
         context.tls.keep(spec.pools)
+        self._look_at_clients(tls)
         self._contexts = tls
         taken = taken_out([each.tls.client_certificate_header for each in spec.listeners])
         for listener in spec.listeners:
@@ -287,6 +291,16 @@ class Worker(Chore):
         if self.running is None:
             return {}
         return {name: pool.recorder for name, pool in self.running.pools.items()}
+
+    def _look_at_clients(self, made: dict[str, tuple[ListenerSpec, ssl.SSLContext]]) -> None:
+        """Those of listeners whose files changed, or their settings."""
+        for name, (spec, context) in made.items():
+            known = self._contexts.get(name)
+            if known is not None and known[1] is not context:
+                try:
+                    self._distrusting.changed(name, spec.tls)
+                except (OSError, ValueError):
+                    pass  # gone again since OpenSSL read them: whatever follows them changes too
 
     def _let_go(self, listener: str) -> None:
         """Its clients finish what they asked for, and are closed."""
