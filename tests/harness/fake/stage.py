@@ -10,7 +10,7 @@ import msgspec
 from penstock.core.health.health import UP
 from penstock.core.snapshot import Endpoint, Pool, Snapshot
 from penstock.dataplane.board.layout import S_HEALTH, S_WEIGHT_PPM
-from penstock.dataplane.board.memory import create_board
+from penstock.dataplane.board.memory import Board, create_board
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.connection import EndpointConnection
@@ -51,16 +51,28 @@ class Stage:
     """``with Stage(world(pool_of(0, 1))) as stage:`` and at its end nothing may be left open."""
 
     def __init__(
-        self, snapshot: Snapshot | None = None, rng: Random | None = None, shuffles: bool = False
+        self,
+        snapshot: Snapshot | None = None,
+        rng: Random | None = None,
+        shuffles: bool = False,
+        beside: "Stage | None" = None,
+        workers: int = 1,
     ) -> None:
+        """``beside``: another worker's, of the ``workers`` that share its board."""
         self.system = FakeSystem(rng, shuffles)
-        self.board = create_board(workers=1, endpoint_rows=ROWS, pool_rows=2)
+        self.beside = beside
+        self.board: Board = (
+            Board(beside.board.fd)
+            if beside is not None
+            else create_board(workers, endpoint_rows=ROWS, pool_rows=2)
+        )
         self.servers = [FakeServer() for _ in range(ROWS)]
         for row, server in enumerate(self.servers):
             self.system.servers[address_of(row)] = server
             self.board.cells[self.board.state(row) + S_HEALTH] = UP
             self.board.cells[self.board.state(row) + S_WEIGHT_PPM] = 1_000_000
-        self.context = Context(self.board, 0, os.getpid(), self.system)
+        index = 0 if beside is None else 1
+        self.context = Context(self.board, index, os.getpid(), self.system)
         self.loop = self.context.loop
         self.system.made_poller.stop = self.loop.stop
         self.worker = Worker(self.context)
@@ -83,7 +95,8 @@ class Stage:
         try:
             self.close(check=kind is None)
         finally:
-            os.close(self.board.fd)
+            if self.beside is None:
+                os.close(self.board.fd)
 
     # --- the worker -------------------------------------------------------------------------
 

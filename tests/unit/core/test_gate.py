@@ -83,7 +83,7 @@ class Site(Gate):
         assert isinstance(waiter, Caller)
         return [self.engines[waiter.model]]
 
-    def on_preempted(self, waiter: Waiter, by: Waiter) -> None:
+    def on_preempted(self, waiter: Waiter) -> None:
         assert isinstance(waiter, Caller)
         self.running.remove(waiter)
         self.preempted.append(waiter)

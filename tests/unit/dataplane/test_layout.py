@@ -52,7 +52,7 @@ KNOWN = {
     "client addresses": (1, "256ea190"),
     "changed rows": (1, "b7439977"),
     "other balancers": (2, "a267123c"),
-    "queues": (3, "aca4826b"),
+    "queues": (4, "cc11ebbc"),
     "ledgers": (1, "cde7116a"),
 }
 

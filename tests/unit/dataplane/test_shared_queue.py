@@ -52,17 +52,25 @@ class Site:
     """
 
     def __init__(
-        self, workers: int, bound: int, *, limited: bool = False, length: int = 1000
+        self,
+        workers: int,
+        bound: int,
+        *,
+        limited: bool = False,
+        length: int = 1000,
+        preemptions: int = 0,
     ) -> None:
         limit = None
         if limited:
             most = float(bound)
             limit = LimitChoice("aimd", {"initial": most, "minimum": most, "maximum": most})
         self.admission = AdmissionSpec(
-            queue=Queue(length=length, timeout_s=1e6, patience_s=0.0), limit=limit
+            queue=Queue(length=length, timeout_s=1e6, patience_s=0.0, preemptions=preemptions),
+            limit=limit,
         )
         self.limited = limited
         self.refused: list[Asked] = []
+        self.preempted: list[Asked] = []
         self.board = create_board(workers, endpoint_rows=1, pool_rows=1)
         self.board.cells[H_ENDPOINT_ROWS_USED] = 1
         self.board.cells[H_POOL_ROWS_USED] = 1
@@ -113,6 +121,7 @@ class PoolInWorker(AdmissionOwner):
         self.endpoint = LiveEndpoint(member, "p", connections, site.board, index, self.loop)
         self.endpoint.max_in_flight = 0 if site.limited else site.bound
         counters = PoolCounters(site.board, 0, index)
+        self.counters = counters
         spec = site.admission
         self.admission = Admission(spec, "p", counters, self, self.loop, site.board, 0, index)
         shared = self.admission.shared
@@ -163,6 +172,7 @@ class Asked(AdmittedExchange):
     """A request."""
 
     waiter: ExchangeWaiter
+    has_token = False
 
     def __init__(self, worker: PoolInWorker, name: str) -> None:
         self.worker = worker
@@ -198,10 +208,12 @@ class Asked(AdmittedExchange):
         return [self.worker.endpoint]
 
     def held(self) -> CoreEndpoint | None:
-        return None
+        return None if self.has_token else self.worker.endpoint
 
     def on_preempted(self) -> None:
-        raise AssertionError("nobody is preempted here")
+        self.worker.running.remove(self)
+        self.worker.endpoint.release()
+        self.worker.site.preempted.append(self)
 
     def on_crash(self) -> None:
         raise AssertionError("a request crashed")

@@ -9,15 +9,15 @@ from mypy_extensions import mypyc_attr
 
 from penstock.core import snapshot
 from penstock.core.admission import limit_of
+from penstock.core.admission.giving_way import places_for, who_gives_way
 from penstock.core.admission.limit import ConcurrencyLimit
-from penstock.core.admission.preemption import Holder, Holders, who_yields
+from penstock.core.admission.preemption import Holders
 from penstock.core.admission.queue import queue_of
 from penstock.core.admission.refusals import DROPPED, FULL, LATE, Ending, Refusals, refusals_of
 from penstock.core.admission.scheduler import QueueEntry, Scheduler
 from penstock.core.admission.shedding import SheddingChange
 from penstock.core.admission.tenant_shares import account_of
 from penstock.core.admission.waiter import AbstractGate, Waiter
-from penstock.core.endpoint import Endpoint
 from penstock.core.env import Env
 from penstock.core.pool.pool import NO_ROOM, NOBODY, ROOM
 
@@ -66,7 +66,7 @@ class Gate(AbstractGate):
             return True
         self._wait(waiter)
         if self.holders is not None and waiter.entry is not None:
-            self._preempt_for(waiter, self.holders)
+            self.preempt_for(waiter, self.holders)
         return False
 
     def takes_back(self, waiter: Waiter) -> bool:
@@ -90,34 +90,21 @@ class Gate(AbstractGate):
             self.holders.leave(waiter)
         self.settle(waiter, 0.0)
 
-    def _preempt_for(self, waiter: Waiter, holders: Holders) -> None:
+    def preempt_for(self, waiter: Waiter, holders: Holders) -> None:
         """Have one that is less important, and has no token yet, wait in the place of one that
-        came. The place goes to whoever is first in line."""
-        queue = self._queue
-        limit = self.limit
-        usable: list[Endpoint] | None = None  # None: it is the limit that it waits for
-        if self.room(waiter) == NO_ROOM:
-            usable = self.usable(waiter)
-        elif limit is None or not limit.is_full():
-            return  # it waits for its turn, or for an endpoint to come up
-        candidates: list[Holder] = []
-        for holder in holders.less_important(waiter.importance):
-            assert isinstance(holder, Waiter)
-            endpoint = self.held(holder)
-            if endpoint is None or (usable is not None and endpoint not in usable):
-                continue
-            if queue is not None and self.room(holder) != NOBODY:
-                account = account_of(holder.importance, holder.caller.tenant)
-                holder.counter = queue.counter(account)
-                candidates.append(holder)
-        chosen = who_yields(candidates, waiter.importance)
-        if chosen is None:
-            return
-        assert isinstance(chosen, Waiter)
+        came."""
+        places = places_for(self, waiter, self.limit)
+        if places is not None and self._queue is not None:
+            chosen = who_gives_way(self, self._queue, holders, waiter.importance, places)
+            if chosen is not None:
+                self.give_way(chosen)
+
+    def give_way(self, chosen: Waiter) -> None:
+        """One that was let in waits again. Its place goes to whoever is first in line."""
         chosen.preempted += 1
         if chosen.due == 0.0:
             chosen.due = self._deadline(chosen, chosen.admitted_at)
-        self.on_preempted(chosen, waiter)
+        self.on_preempted(chosen)
         if chosen.gate is not self:
             return  # a bug ended it
         self.gives_back(chosen)

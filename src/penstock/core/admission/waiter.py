@@ -75,8 +75,8 @@ class AbstractGate:
         """The endpoints that one that waits can use."""
         return []
 
-    def on_preempted(self, waiter: "Waiter", by: "Waiter") -> None:
-        """One that was let in loses its place to that one, and waits again: stop it."""
+    def on_preempted(self, waiter: "Waiter") -> None:
+        """One that was let in loses its place, and waits again: stop it."""
 
     def on_queued(self) -> None:
         """One more waits."""

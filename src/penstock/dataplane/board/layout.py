@@ -321,7 +321,7 @@ O_WANTED: Final = O_WANTS + 1
 OTHERS_CELLS: Final = 8
 
 # Who goes on next of those that wait in a worker for a pool: the head of each of its first lines.
-QUEUE_LAYOUT: Final = 3
+QUEUE_LAYOUT: Final = 4
 Q_HEADS: Final = 0  # how many are shown; 0: nobody waits there
 Q_WAITING: Final = Q_HEADS + 1  # how many wait there
 Q_RUNNING: Final = Q_WAITING + 1  # under way there, under the pool's adaptive limit
@@ -339,7 +339,24 @@ QH_TURN: Final = QH_TENANT + 1  # the tenant's x 1000, as old as what is shown
 QH_LATE: Final = QH_TURN + 1  # its deadline in us, monotonic clock, or what else goes by
 QUEUE_HEAD_CELLS: Final = 5
 MOST_QUEUE_HEADS: Final = 4
-QUEUE_CELLS: Final = Q_FIRST + MOST_QUEUE_HEADS * QUEUE_HEAD_CELLS
+# A call of the worker for a place of one that is less important, and what it says to calls of
+# others (``board.place_calls``).
+CALLED_CELLS: Final = 16
+Q_CALL: Final = Q_FIRST + MOST_QUEUE_HEADS * QUEUE_HEAD_CELLS  # its number; 0: none
+Q_CALL_IMPORTANCE: Final = Q_CALL + 1
+Q_CALL_TAKES: Final = Q_CALL_IMPORTANCE + 1  # the worker whose offer is taken + 1
+Q_CALLED: Final = Q_CALL_TAKES + 1  # a bit for each row of an endpoint, modulo 992
+OFFERS: Final = 16
+Q_OFFERS: Final = (
+    Q_CALLED + CALLED_CELLS
+)  # by number of the worker that calls, modulo 16; each has:
+OF_CALL: Final = 0  # number << 16 | worker
+OF_IMPORTANCE: Final = OF_CALL + 1  # 0: nobody would lose its place
+OF_COUNTER: Final = OF_IMPORTANCE + 1  # its tenant's x 1000
+OF_SINCE_US: Final = OF_COUNTER + 1
+OF_STATE: Final = OF_SINCE_US + 1
+OFFER_CELLS: Final = 5
+QUEUE_CELLS: Final = Q_OFFERS + OFFERS * OFFER_CELLS
 
 # What a worker gave to whom, in all its pools: a table by hash (``board.ledger``).
 LEDGER_LAYOUT: Final = 1

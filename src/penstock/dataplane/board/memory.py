@@ -69,6 +69,7 @@ from penstock.dataplane.board.layout import (
     P_SERVING_HISTOGRAMS,
     POOL_CELLS,
     PRESENT_LOAD_CELLS,
+    Q_CALL,
     Q_HEADS,
     Q_RUNNING,
     Q_WAITING,
@@ -220,6 +221,7 @@ class Board:
         """Nobody waits there for the pool in that row, or is under way under its limit."""
         at = self.queue(row, worker)
         self.cells[at + Q_HEADS] = 0
+        self.cells[at + Q_CALL] = 0
         self.cells[at + Q_WAITING] = 0
         self.cells[at + Q_RUNNING] = 0
 

@@ -11,6 +11,8 @@ from mypy_extensions import mypyc_attr, trait
 
 from penstock.core import snapshot
 from penstock.core.admission.gate import Gate
+from penstock.core.admission.giving_way import Places, places_for, who_gives_way
+from penstock.core.admission.preemption import Holders
 from penstock.core.admission.queue import AdmissionQueue, queue_of
 from penstock.core.admission.scheduler import QueueEntry
 from penstock.core.admission.wait_sums import WaitSums
@@ -29,6 +31,7 @@ from penstock.dataplane.board.ledger import BoardLedger
 from penstock.dataplane.board.memory import Board
 from penstock.dataplane.board.pool_peers import PoolPeers
 from penstock.dataplane.io.loop import Flushable, Loop, report_bug
+from penstock.dataplane.pool.place_calls import PlaceCalls, PlaceOwner
 from penstock.dataplane.pool.shared_queue import SharedQueue
 
 _QUEUE_PHASE: Final = 0  # as in board.PHASES
@@ -95,7 +98,7 @@ class ExchangeWaiter(Waiter):
         self.exchange: AdmittedExchange = exchange
 
 
-class Admission(Gate, Flushable):
+class Admission(Gate, Flushable, PlaceOwner):
     """A pool's gate in one worker; only pools that configure any of it have one."""
 
     def __init__(
@@ -129,6 +132,9 @@ class Admission(Gate, Flushable):
         self.shared: SharedQueue | None = None
         if self._waits is not None:
             self.shared = SharedQueue(self._waits, board, row, worker)
+        self._calls: PlaceCalls | None = None
+        if self.holders is not None:
+            self._calls = PlaceCalls(self, board, row, worker)
         self._board: Board = board
         self.count_workers()
 
@@ -147,6 +153,8 @@ class Admission(Gate, Flushable):
         """The settings changed: requests that it let in are still under way, and count no more."""
         self.replaced = True
         self.count_workers()
+        if self._calls is not None:
+            self._calls.withdraw()
 
     # --- with other workers -----------------------------------------------------------------
 
@@ -161,6 +169,8 @@ class Admission(Gate, Flushable):
             self._place_free = True  # one may have been freed before this was known
             self._flush_later()
         self._set_others_wait(others_wait)
+        if self._calls is not None:
+            self._calls.answer(self.env.now)
         if self.waiting() > 0:
             self._flush_later()
 
@@ -174,6 +184,8 @@ class Admission(Gate, Flushable):
         if shared is None or self._waits is None:
             return True
         now = self.env.now
+        if self._calls is not None and self._calls.is_kept_from(entry, now):
+            return False
         for rank in self._waits.ranked(now):
             if rank.entry is entry:
                 if shared.goes_first(rank, now):
@@ -217,6 +229,8 @@ class Admission(Gate, Flushable):
             self._set_others_wait(shared.heads.others_wait())
             self.go_on()  # into what became free before others knew
             shared.show(self.env.now)
+        if self._calls is not None:
+            self._calls.go_on(self.env.now)
         if self._place_free:
             self._place_free = False
             if self.others_wait:
@@ -236,6 +250,8 @@ class Admission(Gate, Flushable):
             self._owner.note("pool.shedding", f"{let_in}: {change.reason}")
         if self.shared is not None and not self.replaced and not self._alone():
             self._set_others_wait(self.shared.heads.others_wait())
+            if self._calls is not None:
+                self._calls.answer(self.env.now)
             self._place_free = self.others_wait
             if self.others_wait or self.waiting() > 0:
                 self._flush_later()
@@ -262,7 +278,27 @@ class Admission(Gate, Flushable):
     def usable(self, waiter: Waiter) -> list[Endpoint]:
         return _exchange_of(waiter).usable()
 
-    def on_preempted(self, waiter: Waiter, by: Waiter) -> None:
+    # --- places of less important ones --------------------------------------------------------
+
+    def preempt_for(self, waiter: Waiter, holders: Holders) -> None:
+        if self._calls is None or self._alone():
+            super().preempt_for(waiter, holders)
+        else:
+            self._calls.want(waiter)
+            self._flush_later()
+
+    def waits_for(self, waiter: Waiter) -> Places | None:
+        return places_for(self, waiter, self.limit)
+
+    def least_of(self, importance: int, places: Places) -> Waiter | None:
+        if self._waits is None or self.holders is None:
+            return None
+        return who_gives_way(self, self._waits, self.holders, importance, places)
+
+    def give_up(self, waiter: Waiter) -> None:
+        self.give_way(waiter)
+
+    def on_preempted(self, waiter: Waiter) -> None:
         self._counters.bump(P_PREEMPTED)
         exchange = _exchange_of(waiter)
         try:

@@ -90,7 +90,7 @@ class BalancerGate(Gate):
     def usable(self, waiter: Waiter) -> list[Endpoint]:
         return self._balancer.usable(_job_of(waiter))
 
-    def on_preempted(self, waiter: Waiter, by: Waiter) -> None:
+    def on_preempted(self, waiter: Waiter) -> None:
         self._balancer.on_preempted(_job_of(waiter))
 
     def on_admitted(self, waiter: Waiter) -> None:

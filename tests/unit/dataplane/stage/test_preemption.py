@@ -135,3 +135,42 @@ def test_a_deadline_for_the_first_token_begins_anew_with_the_next_attempt() -> N
         assert Answered(stage, urgent).text == "y"
         stage.send(newest(stage)[1], ANSWER)
         assert Answered(stage, batch).text == "yes"
+
+
+def look_around(*workers: Stage) -> None:
+    """Workers look at each other four times a second, where none is woken."""
+    for _ in range(4):
+        for worker in workers:
+            worker.pass_time(0.25)
+
+
+def test_a_prompt_that_another_worker_let_in_gives_its_place_too() -> None:
+    with Stage(crowded(), workers=2) as one, Stage(crowded(), beside=one) as other:
+        batch, first = asking(one, chat(BATCH))
+        urgent = other.client(room=1 << 20)
+        other.send(urgent, chat(URGENT))
+        assert not any(end.inbox for end in other.servers[0].accepted)
+        look_around(one, other)
+        assert first.dead or first.ended
+        other.send(newest(other)[1], ANSWER)
+        assert Answered(other, urgent).text == "yes"
+        look_around(one, other)
+        one.send(newest(one)[1], ANSWER)
+        assert Answered(one, batch).text == "yes"
+        assert (counted(one, P_PREEMPTED), counted(other, P_PREEMPTED)) == (1, 0)
+        assert outcomes() == ["abandoned", "done", "done"]
+
+
+def test_one_of_another_worker_that_has_a_token_goes_on() -> None:
+    with Stage(crowded(), workers=2) as one, Stage(crowded(), beside=one) as other:
+        batch, engine = asking(one, chat(BATCH))
+        one.send(engine, HEAD + chunk(token("a")))
+        urgent = other.client(room=1 << 20)
+        other.send(urgent, chat(URGENT))
+        look_around(one, other)
+        one.send(engine, chunk(token("b")) + chunk(DONE) + LAST)
+        assert Answered(one, batch).text == "ab"
+        look_around(one, other)
+        other.send(newest(other)[1], ANSWER)
+        assert Answered(other, urgent).text == "yes"
+        assert counted(one, P_PREEMPTED) == 0
