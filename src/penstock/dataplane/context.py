@@ -9,6 +9,7 @@ from penstock.core.limits.rates import RateTable
 from penstock.core.tenants import Tenants
 from penstock.dataplane.board.address_sketch import AddressSketch
 from penstock.dataplane.board.counters import WorkerCounters
+from penstock.dataplane.board.held_places import HeldPlaces
 from penstock.dataplane.board.layout import W_ACCEPTED, W_CONNECTIONS
 from penstock.dataplane.board.memory import Board
 from penstock.dataplane.io.loop import Loop
@@ -76,7 +77,7 @@ class Context:
         self.tokens: Tokens = Tokens()
         self.auth_verdicts: AuthVerdicts = AuthVerdicts()
         self.password_checks: int = 0  # under way
-        self.limits: Limits = Limits(self.loop)
+        self.limits: Limits = Limits(self.loop, HeldPlaces(board, worker))
         self.watches: Watches = Watches()
         self.loop.chores.append(self.watches)
         # By address.

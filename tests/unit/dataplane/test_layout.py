@@ -53,7 +53,7 @@ KNOWN = {
     "changed rows": (1, "b7439977"),
     "other balancers": (2, "a267123c"),
     "queues": (4, "cc11ebbc"),
-    "ledgers": (1, "cde7116a"),
+    "ledgers": (2, "57f0b48e"),
 }
 
 

@@ -3,6 +3,7 @@
 import signal
 from typing import Final
 
+from penstock.dataplane.board.held_places import forget_places
 from penstock.dataplane.board.layout import (
     ADDRESS_SLOTS,
     P_KEPT_BYTES,
@@ -36,6 +37,7 @@ def forget_running(board: Board, worker: int) -> None:
     for sketch_row in range(2):
         for slot in range(ADDRESS_SLOTS):
             cells[board.address_slot(sketch_row, slot, worker)] = 0
+    forget_places(board, worker)
 
 
 def describe_exit(code: int) -> str:

@@ -29,6 +29,8 @@ class Asked:
     more where there is plenty. ``back`` it had and did not use; ``owed`` it gave out beyond what it
     had."""
 
+    by_share: float = 0.0  # of ``owed``: its own share, given out while the owner did not answer
+
     def __init__(
         self,
         limit: str,
@@ -138,13 +140,13 @@ class Owner:
         allowances = self._allowances[asked.limit]
         at = wall_s if limit.budget else now
         subject = asked.subject
-        if asked.back > 0.0:
-            allowances.give_back(subject, asked.back, at)
         if asked.owed > 0.0:
-            over = asked.owed - max(allowances.remaining(subject, at), 0.0)
+            over = asked.owed - asked.back - max(allowances.remaining(subject, at), 0.0)
             if over > 0.0:
                 self.beyond[asked.limit] = self.beyond.get(asked.limit, 0.0) + over
             allowances.spend(subject, asked.owed, at)
+        if asked.back > 0.0:  # at last: some of it may be what was owed
+            allowances.give_back(subject, asked.back, at)
         lent = self._lend(limit, allowances, asked, now, at)
         if limit.counts == "concurrent":
             self._note_places(asked, lent, borrower)

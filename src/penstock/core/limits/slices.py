@@ -41,6 +41,8 @@ class Holding:
     may_at: float = 0.0  # until then
     left: float = 0.0  # with the owner, when it answered
     whole_at: float = 0.0
+    by_share: float = 0.0  # was given out without its owner, who is to be told
+    places: float = 0.0  # of concurrent requests: in use or not, all that was lent and not returned
 
     def __init__(self, rule: Rule, subject: str) -> None:
         self.rule: Rule = rule
@@ -154,13 +156,33 @@ class Slices:
             need = max(holding.need - max(holding.held, 0.0), 0.0)
             least = max(holding.least - max(holding.held, 0.0), 0.0)
             rule = holding.rule
-            asked.append(
-                Asked(rule.name, holding.subject, need, least, holding.back, owed, holding.ahead)
+            by_share = holding.by_share
+            each = Asked(
+                rule.name,
+                holding.subject,
+                need,
+                least,
+                holding.back,
+                owed + by_share,
+                holding.ahead,
             )
+            each.by_share = by_share
+            asked.append(each)
+            holding.by_share = 0.0
+            if rule.counts == CONCURRENT:
+                holding.places -= holding.back
             holding.back = 0.0
             holding.ahead = False
         self._to_ask = []
         return asked
+
+    def not_told(self, asked: Asked) -> None:
+        """The owner cannot be asked: it is to be told later what was given out by share, but for
+        what was given back by now."""
+        holding = self._holdings.get((asked.limit, asked.subject))
+        if holding is not None:
+            holding.by_share += max(asked.by_share - asked.back, 0.0)
+        asked.owed -= asked.by_share
 
     def is_asking(self) -> bool:
         """Whether ``asks`` has anything."""
@@ -176,6 +198,8 @@ class Slices:
         holding.whole_at = now + lent.whole_s
         if lent.amount > 0.0:
             holding.held += lent.amount
+            if holding.rule.counts == CONCURRENT:
+                holding.places += lent.amount
             holding.slice = lent.amount
             keeps_s = lent.keeps_s
             if holding.rule.budget:  # and not beyond its window
@@ -192,13 +216,34 @@ class Slices:
         holding.need = 0.0
         holding.least = 0.0
 
+    def share(self, limit: str, subject: str, lent: Lent, now: float) -> None:
+        """This much is given out though its owner does not answer, who is told of it when it may
+        be."""
+        holding = self._holdings.get((limit, subject))
+        if holding is not None and lent.amount > 0.0:
+            holding.by_share += lent.amount
+        self.lent(limit, subject, lent, now)
+
+    def places(self, limit: str, subject: str) -> Holding | None:
+        """The holding of that allowance, if it is of concurrent requests."""
+        holding = self._holdings.get((limit, subject))
+        return holding if holding is not None and holding.rule.counts == CONCURRENT else None
+
+    def hand_back(self, holding: Holding, count: float, now: float) -> None:
+        """Others have these places too: of those that are not in use so many go back."""
+        count = min(count, holding.held)
+        if count > 0.0:
+            holding.held -= count
+            holding.back += count
+            self._ask(holding, 0.0, now)
+
     def sweep(self, now: float) -> None:
         """Give back what nobody used in time, and forget what nobody uses."""
         gone: list[tuple[str, str]] = []
         for key, holding in self._holdings.items():
             if holding.until <= now and holding.held > 0.0:
                 self._lay_down(holding, now)
-            if holding.back > 0.0 or holding.held < 0.0:
+            if holding.back > 0.0 or holding.held < 0.0 or holding.by_share > 0.0:
                 self._ask(holding, 0.0, now)
             elif (
                 not holding.asked

@@ -358,11 +358,13 @@ OF_STATE: Final = OF_SINCE_US + 1
 OFFER_CELLS: Final = 5
 QUEUE_CELLS: Final = Q_OFFERS + OFFERS * OFFER_CELLS
 
-# What a worker gave to whom, in all its pools: a table by hash (``board.ledger``).
-LEDGER_LAYOUT: Final = 1
+# What a worker gave to whom, in all its pools, and what it has of limits' places: a table by hash
+# (``board.ledger``).
+LEDGER_LAYOUT: Final = 2
 LG_KEY: Final = 0  # 0 while the place is free
 LG_SUM: Final = LG_KEY + 1  # x 1000
 LG_HIGHEST: Final = LG_SUM + 1  # x 1000
+LG_PLACES: Final = LG_HIGHEST + 1  # of a limit on concurrent requests, that the worker has
 LEDGER_CELLS: Final = 4
 LEDGER_PLACES: Final = 4_096
 

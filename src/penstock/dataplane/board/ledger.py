@@ -16,6 +16,7 @@ from penstock.dataplane.board.layout import (
     LEDGER_PLACES,
     LG_HIGHEST,
     LG_KEY,
+    LG_PLACES,
     LG_SUM,
 )
 from penstock.dataplane.board.memory import Board, as_cell
@@ -112,34 +113,52 @@ class BoardLedger(Ledger):
         return hashed
 
     def _find(self, worker: int, hashed: int) -> int:
-        """The key's first cell in that worker's table; -1 where it has none."""
-        cells = self._cells
-        first = self._board.ledger(worker)
-        place = hashed % LEDGER_PLACES
-        for step in range(_NEAR):
-            at = first + (place + step) % LEDGER_PLACES * LEDGER_CELLS
-            known = cells[at + LG_KEY]
-            if known == hashed:
-                return at
-            if known == 0:
-                return -1
-        return -1
+        return find(self._board, worker, hashed)
 
     def _own(self, hashed: int) -> int:
-        """The key's first cell in the own table, made where there is none."""
-        at = self._find(self._worker, hashed)
-        if at >= 0:
+        return own(self._board, self._worker, hashed)
+
+
+def find(board: Board, worker: int, hashed: int) -> int:
+    """A key's first cell in that worker's table; -1 where it has none."""
+    cells = board.cells
+    first = board.ledger(worker)
+    place = hashed % LEDGER_PLACES
+    for step in range(_NEAR):
+        at = first + (place + step) % LEDGER_PLACES * LEDGER_CELLS
+        known = cells[at + LG_KEY]
+        if known == hashed:
             return at
-        cells = self._cells
-        first = self._board.ledger(self._worker)
-        place = hashed % LEDGER_PLACES
-        at = first + place * LEDGER_CELLS
-        for step in range(_NEAR):
-            near = first + (place + step) % LEDGER_PLACES * LEDGER_CELLS
-            if cells[near + LG_KEY] == 0:
-                at = near
-                break
-        cells[at + LG_SUM] = 0
-        cells[at + LG_HIGHEST] = 0
-        cells[at + LG_KEY] = hashed  # after them: readers go by it
+        if known == 0:
+            return -1
+    return -1
+
+
+def own(board: Board, worker: int, hashed: int) -> int:
+    """A key's first cell in that worker's own table, made where there is none. What holds places is
+    forgotten last, and what holds nothing first."""
+    at = find(board, worker, hashed)
+    if at >= 0:
         return at
+    cells = board.cells
+    first = board.ledger(worker)
+    place = hashed % LEDGER_PLACES
+    chosen = first + place * LEDGER_CELLS
+    worth = 3
+    for step in range(_NEAR):
+        near = first + (place + step) % LEDGER_PLACES * LEDGER_CELLS
+        if cells[near + LG_KEY] == 0:
+            chosen = near
+            break
+        holds = 2 if cells[near + LG_PLACES] else 0
+        if not holds and (cells[near + LG_SUM] or cells[near + LG_HIGHEST]):
+            holds = 1
+        if holds < worth:
+            worth = holds
+            chosen = near
+    cells[chosen + LG_KEY] = 0
+    cells[chosen + LG_SUM] = 0
+    cells[chosen + LG_HIGHEST] = 0
+    cells[chosen + LG_PLACES] = 0
+    cells[chosen + LG_KEY] = hashed  # after them: readers go by it
+    return chosen

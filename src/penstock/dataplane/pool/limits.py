@@ -11,10 +11,11 @@ from penstock.core.limits.slices import DENIED, LACKS, TAKEN, Charge, Holding, S
 from penstock.core.limits.usage import UsageCount
 from penstock.core.measure.tokens import Progress
 from penstock.core.snapshot import Snapshot
+from penstock.dataplane.board.held_places import HeldPlaces
 from penstock.dataplane.io.loop import Flushable, Loop, report_bug
 
 _PATIENCE_S: Final = 0.5  # for the owner; then a share of each limit is given out without it
-_OWNER_AWAY_S: Final = 1.0  # until a budget that nobody can lend of is asked for again
+_OWNER_AWAY_S: Final = 1.0  # until what nobody can lend is asked for again
 _MOST_WAITING: Final = 10_000
 _MOST_TRIES: Final = 4  # that others may go before
 
@@ -70,12 +71,14 @@ class Running:
 class Limits(Flushable):
     """What is asked of the owner is gathered while a batch of events is handled."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, held: HeldPlaces) -> None:
+        """``held``: what workers have of places, as all see it."""
         self.lender: Lender = Lender()
         self.slices: Slices = Slices()
         self.usage: UsageCount = UsageCount()
         self.prices: Prices = Prices({})
         self.running: dict[int, Running] = {}  # by the reservation's own number
+        self._held: HeldPlaces = held
         self._loop: Loop = loop
         self._env: Env = loop.env
         self._due: bool = False  # ``flush`` is
@@ -117,15 +120,49 @@ class Limits(Flushable):
             return
         now = self._env.now
         asked = slices.asks(now)
-        if not self.lender.ask(asked):
+        for each in asked:
+            if each.back > 0.0:
+                self._show(each.limit, each.subject)
+        if self.lender.ask(asked):
+            for each in asked:
+                if each.by_share > 0.0:
+                    self._counted(each, now)
+        else:
+            for each in asked:
+                slices.not_told(each)
             self._answer_by_share(asked, now)
+
+    def _counted(self, asked: Asked, now: float) -> None:
+        """What was given out by share is its owner's to count from here on. Of rates it flows back
+        here too."""
+        if self.slices.places(asked.limit, asked.subject) is not None:
+            back = Asked(asked.limit, asked.subject, 0.0, 0.0, asked.by_share, 0.0, ahead=False)
+            self._share.lend(back, 0, now, now)
+
+    def _show(self, limit: str, subject: str) -> Holding | None:
+        """Have others see what this worker has, where it is places."""
+        holding = self.slices.places(limit, subject)
+        if holding is not None:
+            self._held.hold(limit, subject, holding.places)
+        return holding
 
     def take_answer(self, lent: list[tuple[str, str, Lent]]) -> None:
         """The owner's."""
         now = self._env.now
         for limit, subject, each in lent:
             self.slices.lent(limit, subject, each, now)
+            if each.amount > 0.0:
+                self._give_way(limit, subject, now)
         self._go_on(now)
+
+    def _give_way(self, limit: str, subject: str, now: float) -> None:
+        """Of places that came too late, as another worker gave them out by its share, this one
+        keeps none."""
+        holding = self._show(limit, subject)
+        if holding is not None:
+            others = self._held.others(limit, subject)
+            if others > 0.0:
+                self.slices.hand_back(holding, holding.places + others - holding.rule.most, now)
 
     def on_sweep(self, now: float) -> None:
         """Four times a second."""
@@ -154,10 +191,29 @@ class Limits(Flushable):
             lent: Lent | None = Lent(0.0, 0.0, _OWNER_AWAY_S)
             if each.limit not in self._budgets:
                 lent = self._share.lend(each, 0, now, now)
-            if lent is not None:
-                self.slices.lent(each.limit, each.subject, lent, now)
+            if lent is None:
+                continue
+            holding = self.slices.places(each.limit, each.subject)
+            if holding is not None and lent.amount > 0.0:
+                lent = self._not_twice(each, lent, holding, now)
+            self.slices.share(each.limit, each.subject, lent, now)
+            self._show(each.limit, each.subject)
         if self._waiting:
             self._go_on(now)
+
+    def _not_twice(self, asked: Asked, lent: Lent, holding: Holding, now: float) -> Lent:
+        """What of a share of places no other worker has."""
+        limit, subject = asked.limit, asked.subject
+        self._held.hold(limit, subject, holding.places + lent.amount)
+        others = self._held.others(limit, subject)
+        free = max(min(holding.rule.most - others - holding.places, lent.amount), 0.0)
+        if free == lent.amount:
+            return lent
+        back = Asked(limit, subject, 0.0, 0.0, lent.amount - free, 0.0, ahead=False)
+        self._share.lend(back, 0, now, now)
+        if free > 0.0:
+            return Lent(free, lent.keeps_s, 0.0)
+        return Lent(0.0, 0.0, _OWNER_AWAY_S)
 
     def _go_on(self, now: float) -> None:
         """All who wait try again."""

@@ -28,11 +28,14 @@ MESSAGES = [{"role": "user", "content": "hello there, how are you today?"}]
 class Supervisor(Lender):
     """The owner of limits, which answers when it is let."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, beside: "Supervisor | None" = None) -> None:
+        """``beside``: it lends to another worker too."""
         super().__init__()
         self.stage = stage
-        self.owner = Owner()
-        self.owner.configure(limits_in(stage.running().spec))
+        self.number = 0 if beside is None else 1
+        self.owner: Owner = Owner() if beside is None else beside.owner
+        if beside is None:
+            self.owner.configure(limits_in(stage.running().spec))
         self.waiting: list[Asked] = []
         self.prompt = True
         stage.context.limits.lender = self
@@ -48,7 +51,7 @@ class Supervisor(Lender):
         waiting, self.waiting = self.waiting, []
         told: list[tuple[str, str, Lent]] = []
         for each in waiting:
-            lent = self.owner.lend(each, 0, now, 1e9 + now)
+            lent = self.owner.lend(each, self.number, now, 1e9 + now)
             assert lent is not None
             told.append((each.limit, each.subject, lent))
         self.stage.context.limits.take_answer(told)
