@@ -298,6 +298,8 @@ class Entry:
         """The client is about to get it: it is told of its limits."""
         front.tell(self.lines(self._plan.family(pool_plan)))
         self.follow(reading)
+        if self.reservation is not None:
+            self.reservation.measure(front)
 
     def follow(self, reading: AnswerReading | None) -> None:
         """The answer begins."""

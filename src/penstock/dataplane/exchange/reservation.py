@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from penstock.core.limits.rules import Amounts, Rule
+from penstock.core.limits.rules import BYTES, Amounts, Rule
 from penstock.core.limits.slices import Charge
 from penstock.core.measure.tokens import Progress
+from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.pool.limits import Limits, Running
 
@@ -26,6 +27,8 @@ class Reservation(Running):
         self._reserved: int = output  # of rules that go by what is expected
         self._most: int = limit if limit > 0 else output
         self._follows: bool = False
+        self._size: int = 0  # of the request, as it told
+        self._front: Front | None = None  # that is sent an answer whose bytes count
 
     def add(self, rule: Rule, subject: str, size: int) -> None:
         """Of one rule; nothing is taken yet."""
@@ -33,6 +36,9 @@ class Reservation(Running):
         if not rule.counts_requests:
             output = self._most if rule.by_limit else self._reserved
             amount = rule.amount_of(self._amounts(output, size))
+            if rule.counts == BYTES:
+                self._size = size
+                amount = max(amount, 1.0)  # of an answer nothing is known, but that it has some
         self.charges.append(Charge(self._limits.slices.holding(rule, subject), amount))
 
     def follow(self, progress: Progress) -> None:
@@ -41,7 +47,25 @@ class Reservation(Running):
         self._follows = True
         self._limits.running[id(self)] = self
 
+    def measure(self, front: Front) -> None:
+        """The answer comes, and is sent there: its bytes count as they go."""
+        for charge in self.charges:
+            if charge.holding.rule.counts == BYTES:
+                self._front = front
+        if self._front is not None:
+            self._limits.running[id(self)] = self
+
     def grow(self, now: float) -> None:
+        front = self._front
+        if front is not None:
+            size = float(self._size + front.response_bytes())
+            for charge in self.charges:
+                if charge.holding.rule.counts == BYTES:
+                    self._limits.slices.grow(charge, size, now)
+        if self._follows:
+            self._grow_tokens(now)
+
+    def _grow_tokens(self, now: float) -> None:
         came = self.before + self.progress.tokens()
         if came <= self._reserved:
             return
@@ -75,8 +99,9 @@ class Reservation(Running):
 
     def settle(self, used: Amounts | None, now: float) -> None:
         """It is over; None: nothing was sent to any endpoint."""
-        if self._follows:
+        if self._follows or self._front is not None:
             self._limits.running.pop(id(self), None)
+            self._front = None
         slices = self._limits.slices
         for charge in self.charges:
             if used is not None and charge.holding.rule.counts_requests:
