@@ -41,7 +41,7 @@ from penstock.wire.http1 import BadMessage, Field, RequestHead, ResponseHead
 from penstock.wire.http2.codes import CLIENT_PREFACE
 from penstock.wire.proxy_protocol import ProxyHeader
 
-# Pipelined bytes taken in while a response is under way; beyond that they stay in the kernel.
+# Pipelined bytes taken in until the client has taken a response; the rest stays in the kernel.
 _MAX_PIPELINED_BYTES: Final = 65536
 # An idle connection forgets its last head after this long, to stay small.
 _FORGET_AFTER_S: Final = 2.0
@@ -88,12 +88,12 @@ class ClientConnection(ClientStream, Front):
             return
         self.context.counters.bytes_from_clients += len(data)
         state = self._state
-        if state == AWAIT:
+        if state == AWAIT and self.unsent is None:
             self._inbox = self._inbox + data if self._inbox else data
             self._advance()
         elif state == BODY:
             self._take_body(data)
-        elif state == BUSY:
+        elif state != LINGER:  # an answer is under way, or not all taken yet
             self._inbox += data
             if len(self._inbox) > _MAX_PIPELINED_BYTES:
                 self.pause_reading()

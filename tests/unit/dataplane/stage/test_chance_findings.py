@@ -166,3 +166,42 @@ def test_who_sends_a_body_to_its_end_and_takes_no_answer_is_not_waited_for_witho
         assert stage.clients()
         stage.pass_time(120.0, step_s=1.0)
         assert not stage.clients()
+
+
+def test_a_client_that_takes_no_answer_cannot_fill_the_memory_with_requests() -> None:
+    """Behind an answer that was whole, and not all taken, whatever it sent was kept."""
+    with Stage() as stage:
+        client = stage.client(room=10)
+        stage.send(client, get())
+        endpoint, _ = stage.asked(0)
+        stage.send(endpoint, answer_of(b"hello" * 100))
+        sent = 0
+        for _ in range(100):
+            sent += 4096 - len(client.offer(b"x" * 4096))
+            stage.settle()
+        assert sent < 2 * 65536, "nobody holds it back"
+        (connection,) = stage.clients()
+        assert connection.unsent is not None
+
+
+def test_what_was_sent_behind_an_answer_is_taken_once_the_answer_was() -> None:
+    with Stage() as stage:
+        client = stage.client(room=10)
+        stage.send(client, get())
+        endpoint, _ = stage.asked(0)
+        stage.send(endpoint, answer_of(b"hello" * 100))
+        body = b"x" * 150_000
+        rest = head("PUT /next HTTP/1.1", f"Content-Length: {len(body)}") + body
+        while rest != (rest := client.offer(rest)):
+            stage.settle()
+        assert rest
+        client.room = 1 << 20
+        assert stage.received(client).endswith(b"hello")
+        endpoint, asked = stage.asked(0)
+        while rest:
+            rest = client.offer(rest)
+            stage.settle()
+            asked += stage.received(endpoint)
+        assert asked.endswith(body)
+        stage.send(endpoint, answer_of(b"again"))
+        assert stage.received(client).endswith(b"again")
