@@ -29,6 +29,7 @@ _LAST: Final = frozenset(
         ERROR,
     )
 )
+_ABOUT: Final = ("previous_response_id", "response_id")  # fields that name a response
 _MAX_LANE: Final = 256  # characters of its name
 _SERVER_ERROR: Final = 500
 
@@ -118,6 +119,23 @@ def error_event(
     if lane:
         event["stream_id"] = lane
     return msgspec.json.encode(event)
+
+
+def about_another(message: bytes, told: str, known: str) -> bytes:
+    """A client's event about the response that it knows as ``told``, for the engine that calls it
+    ``known``; any other as it came."""
+    if msgspec.json.encode(told) not in message:
+        return message
+    try:
+        event = bodies.fields.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return message
+    changed = False
+    for name in _ABOUT:
+        if name in event and bodies.anything.decode(bytes(event[name])) == told:
+            event[name] = msgspec.Raw(msgspec.json.encode(known))
+            changed = True
+    return msgspec.json.encode(event) if changed else message
 
 
 def cancel_event(response: str) -> bytes:

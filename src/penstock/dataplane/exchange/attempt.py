@@ -114,10 +114,20 @@ class Learner:
         raise NotImplementedError
 
 
+@trait
+class Carrier:
+    """What an attempt goes over whose connection became something else."""
+
+    def give_up(self) -> None:
+        """Nobody wants more of it: the endpoint sees that at once."""
+        raise NotImplementedError
+
+
 class Attempt(ResponseSink):
     """Opened with its ticket; settled once, however it ends."""
 
     stream: EndpointStream | None = None  # while it is at work
+    carrier: Carrier | None = None  # in the stream's place
     afresh: bool = False  # on no connection that was there before
     learner: Learner | None = None  # of an answer that is read along
     sent: bool = False  # any of the request
@@ -191,6 +201,10 @@ class Attempt(ResponseSink):
         self.stream = None
         if stream is not None:
             stream.give_up()
+        carrier = self.carrier
+        if carrier is not None:
+            self.carrier = None
+            carrier.give_up()
 
     def settle(self, outcome: int, now: float) -> None:
         """Settle its ticket, unless it was: whoever ends an exchange need not know."""

@@ -66,12 +66,14 @@ class SteadyAnswer(TokenAwaiter, Yielding):
         if self._generates and inspection is not None and dispatch.pool.asks_ids:
             inspection.ids = wishes_of(inspection.prompt)
         self._held: dict[Attempt, HeldAnswer] = {}
-        rules = dispatch.pool.hedge
+        # What goes on from an answer that one endpoint has can be asked of no other.
+        bound = dispatch.request.continues != 0
+        rules = dispatch.pool.hedge if not bound else None
         self._two: TwoAtOnce | None = None
         if rules is not None:
             self._two = TwoAtOnce(rules, dispatch, body, inspection)
         first_token_s = plan.first_token_s
-        within_s = first_token_s if self._generates else 0.0
+        within_s = first_token_s if self._generates and not bound else 0.0
         self._first: FirstToken = FirstToken(dispatch, first_token_s, within_s)
 
     # --- before the first token -------------------------------------------------------------

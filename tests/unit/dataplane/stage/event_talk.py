@@ -8,7 +8,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 
 from penstock.wire.websocket_handshake import accept_key
 from tests.harness.fake.stage import Stage
-from tests.harness.fake.stream import End
+from tests.harness.fake.stream import ROOM_BYTES, End
 from tests.harness.messages import get
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of the example in RFC 6455, 1.3
@@ -84,8 +84,10 @@ class Talker:
 class Caller(Talker):
     """A client whose WebSocket was agreed to."""
 
-    def __init__(self, stage: Stage, *lines: str, path: str = "/v1/responses") -> None:
-        end = stage.client()
+    def __init__(
+        self, stage: Stage, *lines: str, path: str = "/v1/responses", room: int = ROOM_BYTES
+    ) -> None:
+        end = stage.client(room=room)
         super().__init__(stage, end, ConnectionType.CLIENT)
         stage.send(end, handshake(*lines, path=path))
         head, _, rest = stage.received(end).partition(b"\r\n\r\n")

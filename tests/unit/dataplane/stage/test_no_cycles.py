@@ -19,6 +19,10 @@ from penstock.dataplane.exchange.event_sockets.endpoint_socket import EndpointSo
 from penstock.dataplane.exchange.event_sockets.pinned_response import PinnedResponse
 from penstock.dataplane.exchange.event_sockets.pinned_socket import PinnedSocket
 from penstock.dataplane.exchange.event_sockets.routed_response import RoutedResponse
+from penstock.dataplane.exchange.event_sockets.watched_response import (
+    WatchedResponse,
+    WatchedSocket,
+)
 from penstock.dataplane.exchange.exchange import Exchange
 from penstock.dataplane.exchange.held_answer import HeldAnswer
 from penstock.dataplane.exchange.resuming import Resuming
@@ -41,6 +45,7 @@ from tests.unit.dataplane.stage import (
     test_realtime,
     test_resuming,
     test_split,
+    test_watched_websocket_responses,
     test_websocket_responses,
 )
 from tests.unit.dataplane.stage.event_talk import Caller, Engine
@@ -75,6 +80,8 @@ KINDS = (
     StreamSide,
     TcpClient,
     TcpExchange,
+    WatchedResponse,
+    WatchedSocket,
 )
 HEAD = [
     (":method", "GET"),
@@ -167,6 +174,41 @@ def test_responses_over_websocket_leave_nothing(ends: str) -> None:
                 engine.begin()
                 if ends == "answered":
                     engine.end_with()
+            assert client.read()
+            if ends == "reset":
+                client.end.reset()
+            else:
+                client.close()
+            stage.settle()
+
+        ask_once()
+        before = alive()
+        for _ in range(3):
+            ask_once()
+        assert alive() == before
+        assert "ClientSocket" not in before
+
+
+@pytest.mark.parametrize("ends", ["answered", "resumed", "cut", "refused", "reset"])
+def test_watched_responses_over_websocket_leave_nothing(ends: str) -> None:
+    watched = test_watched_websocket_responses
+    with Stage(watched.resuming(*((0,) if ends == "cut" else (0, 1)))) as stage:
+
+        def ask_once() -> None:
+            client = Caller(stage)
+            client.create(store=False)
+            engine = watched.newest(stage)
+            if ends == "refused":
+                engine.refuse(400)
+            else:
+                engine.begin()
+                engine.token()
+            if ends in ("resumed", "cut"):
+                watched.reset(engine)
+            if ends == "resumed":
+                engine = watched.newest(stage)
+            if ends in ("answered", "resumed"):
+                engine.answer()
             assert client.read()
             if ends == "reset":
                 client.end.reset()

@@ -24,26 +24,32 @@ class AnsweredEvents:
     name: str = ""  # of the response, once the engine told
     failure: str = ""  # the error that it ended with, in a sentence
     stages: AnswerStages | None = None  # where it is understood
+    watched: AnswerReading | None = None  # of one whose attempts are watched
 
     def __init__(self, context: Context, pool: LivePool, began: float) -> None:
         self._context: Context = context
         self._pool: LivePool = pool
         self._began: float = began
 
-    def begin(self, attempt: Attempt, event: EngineEvent, inspection: Inspection | None) -> None:
-        """The first event came."""
+    def note_begun(self, status: int) -> None:
+        """The first event came, which the client gets."""
         now = self._context.env.now
-        self.status = event.status
+        self.status = status
         self.first_byte_at = now
+        self._pool.counters.record(_FIRST_BYTE, now - self._began)
+
+    def begin(self, attempt: Attempt, event: EngineEvent, inspection: Inspection | None) -> None:
+        """The same, and it is to be read along here."""
+        now = self._context.env.now
         ticket = attempt.ticket
         ticket.status = event.status
-        self._pool.counters.record(_FIRST_BYTE, now - self._began)
+        self.note_begun(event.status)
         learning = self._pool.learning
         reading = None
         if inspection is not None and inspection.prompt is not None:
             endpoint = attempt.endpoint
             inspection.note_answer(endpoint, event.status)
-            head = _streamed_head()
+            head = streamed_head()
             env = self._context.env
             reading = reading_for(inspection, head, False, endpoint, self._began, env)
         if reading is None or learning is None:
@@ -79,10 +85,10 @@ class AnsweredEvents:
 
     def reading(self) -> AnswerReading | None:
         """What it told so far."""
-        return self.stages.reading() if self.stages is not None else None
+        return self.stages.reading() if self.stages is not None else self.watched
 
 
-def _streamed_head() -> ResponseHead:
+def streamed_head() -> ResponseHead:
     """What the answer would begin with over HTTP: events follow."""
     head = ResponseHead(b"", 200, b"OK", 1)
     head.fields = [(b"content-type", b"Content-Type", b"text/event-stream")]

@@ -175,8 +175,12 @@ class AskedResponse(AttemptOwner, ClearanceOwner, Told):
 
     def take_first(self, attempt: Attempt, event: EngineEvent) -> None:
         """The answer begins: nothing is sent again from here on."""
+        self.events.begin(attempt, event, self.inspection())
+        self.note_begun()
+
+    def note_begun(self) -> None:
+        """The client gets an answer."""
         events = self.events
-        events.begin(attempt, event, self.inspection())
         self.status = events.status
         clearance = self.clearance
         if clearance is not None and clearance.entry is not None:

@@ -27,14 +27,7 @@ from penstock.dataplane.exchange.outcome import Outcome
 from penstock.dataplane.exchange.relaying import Tunnel, TunnelOwner, why_ended, word_of
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.route.plan import Plan, PoolPlan
-from penstock.dataplane.tunnel.relay import (
-    CLIENT_BROKE,
-    CUT,
-    DRAINED,
-    ENDED,
-    IDLE,
-    side_of,
-)
+from penstock.dataplane.tunnel.relay import CLIENT_BROKE, CUT, DRAINED, ENDED, IDLE, side_of
 from penstock.dataplane.tunnel.side import NOWHERE, SideOwner, TunnelSide
 from penstock.wire.api_family import OPENAI
 from penstock.wire.http1 import RequestHead
@@ -309,6 +302,9 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
         if self._context.stopping and not self._leaves:
             self._leaves = GOING_AWAY
         self._leave_if_done()
+
+    def takes_none(self) -> bool:
+        return self._full
 
     def proxy_header(self) -> ProxyHeader:
         front = self._front

@@ -11,6 +11,7 @@ from penstock.dataplane.io.handed_stream import Handed
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.tunnel.relay import side_of
 from penstock.dataplane.tunnel.side import NOWHERE, SideOwner, TunnelSide
+from penstock.wire.response_events import about_another
 from penstock.wire.session_keys import session_hash
 from penstock.wire.websocket import GOING_AWAY, MASK_BYTES, close_frame
 from penstock.wire.websocket_messages import (
@@ -62,6 +63,8 @@ class EndpointSocket(SideOwner):
     # Of the answer that came on it last: the hash of its name, its model, and the tokens of the
     # conversation that it ended.
     answer: int = 0
+    told_as: str = ""  # its name, as the client knows it, where another engine began it
+    known_as: str = ""  # and what it is called here
     model: str = ""
     heard: int = 0
     open: bool = True
@@ -113,6 +116,8 @@ class EndpointSocket(SideOwner):
 
     def say(self, message: bytes) -> None:
         """Send the engine one more."""
+        if self.known_as:
+            message = about_another(message, self.told_as, self.known_as)
         self._send(message_frame(TEXT, message, self._mask()))
 
     def release(self, idle_s: float) -> None:

@@ -1,7 +1,8 @@
 """One of OpenAI's Responses over WebSocket: sent to whichever endpoint it is best served by.
 
 It goes over a WebSocket to that endpoint which the client's has already, or a fresh one. Before its
-first event it may go elsewhere, by the rules for a POST.
+first event it may go elsewhere, by the rules for a POST; where its pool has attempts watched, see
+``watched_response.py``.
 """
 
 from mypy_extensions import trait
@@ -13,13 +14,21 @@ from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt
+from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.event_sockets.asked_response import (
     PATIENCE_S,
     AskedResponse,
     ResponseOwner,
 )
 from penstock.dataplane.exchange.event_sockets.endpoint_socket import EndpointSocket, SocketUser
-from penstock.dataplane.exchange.failover import Failover, may_be_sent_again
+from penstock.dataplane.exchange.event_sockets.watched_response import (
+    WatchedOwner,
+    WatchedResponse,
+)
+from penstock.dataplane.exchange.failover import Failover, is_watched, may_be_sent_again
+from penstock.dataplane.exchange.outcome import Outcome
+from penstock.dataplane.exchange.own_answers import OwnAnswers
+from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.http1 import RequestHead, ResponseHead
 from penstock.wire.proxy_protocol import ProxyHeader
@@ -44,15 +53,20 @@ class SocketSource:
         """A response of it is over, and it waits for the next one."""
         raise NotImplementedError
 
+    def takes_none(self) -> bool:
+        """Whether the client takes no more for now."""
+        raise NotImplementedError
+
     def proxy_header(self) -> ProxyHeader:
         """The client, where connections to endpoints begin with a PROXY header."""
         raise NotImplementedError
 
 
-class RoutedResponse(AskedResponse, SocketUser):
+class RoutedResponse(AskedResponse, SocketUser, WatchedOwner):
     """``source`` is told as long as it runs."""
 
-    socket: EndpointSocket | None = None  # since it was asked for there
+    socket: EndpointSocket | None = None  # since it was asked for there, unless it is watched
+    watched: WatchedResponse | None = None  # where its attempts are watched
 
     def __init__(
         self,
@@ -76,7 +90,23 @@ class RoutedResponse(AskedResponse, SocketUser):
 
     # --- send -------------------------------------------------------------------------------
 
+    def ask_for_place(self, dispatch: Dispatch) -> None:
+        pool_plan = self.pool_plan
+        pool = dispatch.pool
+        inspection = self.inspection()
+        if (
+            pool.watches
+            and self.watched is None
+            and not self.begun
+            and is_watched(pool, pool_plan, self.body, inspection, is_call=False)
+        ):
+            own = OwnAnswers(self.head, self.plan, pool_plan, self.request_id)
+            self.watched = WatchedResponse(self, own, self._failover(), self.clearance)
+        super().ask_for_place(dispatch)
+
     def on_attempt_made(self, attempt: Attempt) -> None:
+        if self.watched is not None:
+            self.watched.begin(attempt)
         source = self._source
         dispatch = self.dispatch
         if self.begun and self.socket is not None:
@@ -120,7 +150,6 @@ class RoutedResponse(AskedResponse, SocketUser):
         if inspection is not None:
             inspection.adapt(attempt.endpoint, attempt.ticket)
         message = self.body.kept()
-        self.socket = socket
         attempt.sent = self.sent = True
         context = self.context
         # An engine that refuses has taken nothing up: another may have it, if there is room.
@@ -128,10 +157,16 @@ class RoutedResponse(AskedResponse, SocketUser):
             context, self.pool_plan, inspection, attempt.endpoint
         ):
             self.forget()
+        if self.watched is not None:
+            self.watched.carry(attempt, socket, message)
+            return
+        self.socket = socket
         socket.carry(self, message, attempt.expires_at)
 
     def say(self, message: bytes) -> bool:
         """Something more for the engine that answers; False where it is not asked yet."""
+        if self.watched is not None:
+            return self.watched.say(self.attempt(), message)
         if self.socket is None:
             return False
         self.socket.say(message)
@@ -193,20 +228,67 @@ class RoutedResponse(AskedResponse, SocketUser):
         """The next response may come over it."""
         socket = self.socket
         self.socket = None
-        if socket is None:
-            return
-        self._note_on(socket)
-        if self._source is not None:
-            self._source.give_back(socket)
+        if socket is not None:
+            self._give_back(socket, self.events.name)
 
-    def _note_on(self, socket: EndpointSocket) -> None:
-        """What the engine knows there from here on."""
-        socket.answer = session_hash(self.events.name.encode("utf-8", "surrogatepass"))
+    def _give_back(self, socket: EndpointSocket, known_as: str) -> None:
+        """``known_as``: what its engine calls the response; "" where it has none."""
+        name = self.events.name if known_as else ""
+        socket.told_as, socket.known_as = (name, known_as) if known_as != name else ("", "")
+        socket.answer = session_hash(name.encode("utf-8", "surrogatepass")) if name else 0
         reading = self.events.reading()
         if reading is not None and reading.meter.prompt_tokens >= 0:
             socket.heard = reading.meter.prompt_tokens + max(reading.meter.output_tokens, 0)
         if self.dispatch is not None:
             socket.model = self.dispatch.request.model
+        if self._source is not None:
+            self._source.give_back(socket)
+
+    # --- of one whose attempts are watched (WatchedOwner) ----------------------------------------
+
+    def begin_answer(self, attempt: Attempt, status: int, name: str) -> None:
+        self.events.name = name
+        self.events.note_begun(status)
+        self.note_begun()
+
+    def note_reading(self, reading: AnswerReading | None) -> None:
+        self.events.watched = reading
+
+    def pass_message(self, message: bytes) -> None:
+        self.events.size += len(message)
+        if self.owner is not None:
+            self.owner.pass_event(message)
+
+    def leave(self, attempt: Attempt, socket: EndpointSocket, name: str) -> None:
+        learning = self.pool_plan.pool.learning
+        if learning is not None and name not in ("", self.events.name):
+            learning.note_answer(self.events.name, attempt.endpoint)  # who ended it knows it
+        self._give_back(socket, name)
+
+    def end_whole(self, attempt: Attempt, outcome: int, failure: str) -> None:
+        self.events.failure = failure
+        attempt.settle(outcome, self.context.env.now)
+        self.finish(attempt, b"")
+
+    def replace(self, answer: Answer, why: str) -> None:
+        self.why = why
+        self.give(answer, "refused")
+
+    def break_off(self, status: int, message: str, why: str, retry_after_s: int, kind: str) -> None:
+        self.why = why
+        if self.status == 0:
+            self.refuse(status, message, retry_after_s, kind)
+        else:
+            self._cut()
+
+    def takes_none(self) -> bool:
+        return self._source is not None and self._source.takes_none()
+
+    def outcome(self) -> Outcome:
+        outcome = super().outcome()
+        if self.watched is not None:
+            self.watched.tell(outcome)
+        return outcome
 
     # --- failures -----------------------------------------------------------------------------
 
@@ -223,6 +305,9 @@ class RoutedResponse(AskedResponse, SocketUser):
     ) -> None:
         """No WebSocket: what else it answers is for the log."""
         attempt.ticket.first_byte(self.context.env.now)
+        why = f"it answered {head.status} to the handshake of a WebSocket"
+        if self.watched is not None and self.watched.loses(attempt, DONE, why):
+            return
         if self._may_ask_another(attempt, head.status):
             self._failover().drop_and_retry(attempt)
             return
@@ -244,6 +329,8 @@ class RoutedResponse(AskedResponse, SocketUser):
         """The handshake left."""
 
     def on_attempt_unable(self, attempt: Attempt, reason: str) -> None:
+        if self.watched is not None and self.watched.loses(attempt, ABANDONED, reason):
+            return
         attempt.settle(ABANDONED, self.context.env.now)
         self.why = f"endpoint {attempt.endpoint.name}: {reason}"
         self.refuse(501, "the endpoint cannot do what the request asks for")
@@ -251,6 +338,8 @@ class RoutedResponse(AskedResponse, SocketUser):
     def on_attempt_failed(
         self, attempt: Attempt, stream: EndpointStream | None, outcome: int, reason: str
     ) -> None:
+        if self.watched is not None and self.watched.loses(attempt, outcome, reason):
+            return
         if outcome == ABANDONED:
             attempt.settle(outcome, self.context.env.now)
             self.refuse(503, reason)
@@ -273,8 +362,12 @@ class RoutedResponse(AskedResponse, SocketUser):
             self.on_attempt_failed(attempt, None, outcome, why)
             return
         attempt.settle(outcome, self.context.env.now)
-        self.pool_plan.pool.counters.bump(P_CUT)
         self.why = f"endpoint {attempt.endpoint.name}: {why}"
+        self._cut()
+
+    def _cut(self) -> None:
+        """Nothing more comes of an answer that was begun."""
+        self.pool_plan.pool.counters.bump(P_CUT)
         message = "the endpoint failed while it answered"
         self.close(answers.refusal(502, message, request_id=self.request_id), "cut")
 
@@ -289,6 +382,14 @@ class RoutedResponse(AskedResponse, SocketUser):
         if socket is not None:
             socket.close()
 
+    def _stop(self, outcome: int) -> None:
+        super()._stop(outcome)
+        if self.watched is not None:
+            self.watched.give_up(outcome)
+
     def _end(self, ended: str) -> None:
         super()._end(ended)
         self._source = None
+        if self.watched is not None:
+            self.watched.end()
+            self.watched = None
