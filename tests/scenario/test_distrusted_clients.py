@@ -125,8 +125,10 @@ def test_who_is_revoked_finishes_what_runs_and_is_let_go(
     for peer in peers:
         peer.sendall(b"back")
     assert held.socket.recv(4) == b"back"
-    for each in (stays, held, *peers):
-        each.close()
+    stays.close()
+    held.close()
+    for peer in peers:
+        peer.close()
 
 
 def test_who_loses_its_authority_is_let_go(

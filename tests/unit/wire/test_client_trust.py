@@ -17,10 +17,13 @@ class Issuer:
     """An authority; ``under``: of another one."""
 
     def __init__(self, directory: Path, under: "Issuer | None" = None) -> None:
-        self.made = trustme.CA() if under is None else under.made.create_child_ca()
+        self.made: trustme.CA = trustme.CA() if under is None else under.made.create_child_ca()
         self.pem = self.made.cert_pem.bytes()
         self.certificate = x509.load_pem_x509_certificate(self.pem)
-        self.chain = [der(self.certificate), *(under.chain if under is not None else [])]
+        self.chain: list[bytes] = [
+            der(self.certificate),
+            *(under.chain if under is not None else []),
+        ]
         self._directory = directory
 
     def issue(self) -> x509.Certificate:

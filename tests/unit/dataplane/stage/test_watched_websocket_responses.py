@@ -264,7 +264,7 @@ def test_streams_leave_an_endpoint_that_drains() -> None:
         first = newest(stage)
         events = events_for("a", asked_of(first))
         tell(first, events[:8])
-        row = 0 if stage.endpoints()[0].streams else 1
+        row = 0 if stage.endpoints()[0].long_lived.streams else 1
         stage.apply(resuming(1 - row, drain=drain))
         stage.pass_time(6.0)
         second = newest(stage)
@@ -431,7 +431,8 @@ def test_however_they_end_nothing_is_left(seed: int) -> None:
         assert stage.in_flight() == 0
         assert stage.context.prompt_bytes == 0
         assert counted(stage, P_KEPT_BYTES) == 0
-        assert not any(each.tunnels or each.streams for each in stage.endpoints())
+        lasting = [each.long_lived for each in stage.endpoints()]
+        assert not any(each.tunnels or each.streams for each in lasting)
 
 
 def _do(engine: Engine, act: str) -> None:
