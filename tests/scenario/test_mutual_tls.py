@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate as Issued
+from cryptography.x509 import load_der_x509_certificate
 
 from penstock.core.snapshot import Certificate, ListenerTls, Match, RequestLog, Snapshot
 from penstock.dataplane.board.layout import W_TLS_FAILURES
@@ -83,6 +84,7 @@ def site(authority: Authority) -> Iterator[Site]:
         client_ca_file=authority.file,
         client_certificate="request",
         client_certificate_header=OWN_HEADER,
+        client_certificate_chain=True,
     )
     listeners = [
         listener("require", certificates=certificates, tls=required),
@@ -207,6 +209,27 @@ def test_a_resumed_session_still_tells_the_certificate(site: Site, version: ssl.
     assert certificate_in(told) == der_of(certificate)
 
 
+def test_those_who_vouch_for_it_are_told_where_that_is_asked_for(site: Site) -> None:
+    """RFC 9440, 2.3; of a resumed session too, which does not have them any more."""
+    context, certificate = site.authority.client_with("robot", ssl.TLSVersion.TLSv1_2)
+    first = site.connect(context, at="request")
+    assert first.get().status == 200
+    told = site.endpoint.last.headers["client-cert-chain"]
+    (vouching,) = [certificate_in(each) for each in told.split(", ")]
+    issuer = load_der_x509_certificate(vouching)
+    certificate.verify_directly_issued_by(issuer)
+    assert isinstance(first.socket, ssl.SSLSocket)
+    again = site.worker.connect("request", tls=context, session=first.socket.session)
+    assert again.get("/again").status == 200
+    assert isinstance(again.socket, ssl.SSLSocket)
+    assert again.socket.session_reused
+    assert site.endpoint.last.headers["client-cert-chain"] == told
+    assert site.connect(context).get().status == 200
+    assert "client-cert-chain" not in site.endpoint.last.headers
+    assert site.connect(site.authority.client(), at="request").get().status == 200
+    assert "client-cert-chain" not in site.endpoint.last.headers
+
+
 def test_two_clients_on_one_listener_are_never_taken_for_each_other(site: Site) -> None:
     """Their requests have the same bytes, which is what remembered heads go by."""
     robot, of_robot = site.authority.client_with("robot")
@@ -295,13 +318,15 @@ def test_openssls_client_is_let_in_with_its_certificate_alone(site: Site, tmp_pa
     host, port = site.worker.address("require")
     pair = site.authority.issue("robot.example")
     command = ["openssl", "s_client", "-connect", f"{host}:{port}", "-servername", "a.example"]
-    command += ["-CAfile", site.authority.file, "-quiet", "-verify_return_error"]
+    command += ["-CAfile", site.authority.file, "-ign_eof", "-verify_return_error"]
     shown = ["-cert", pair.certificate, "-key", pair.key]
     asked = b"GET /by-openssl HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
     good = subprocess.run([*command, *shown], input=asked, capture_output=True, check=False)
     assert b" 200 " in good.stdout, good.stderr
+    # Python's ssl trusts authorities and names none (docs/tls.md).
+    assert b"No client certificate CA names sent" in good.stdout
     bad = subprocess.run(command, input=asked, capture_output=True, check=False)
-    assert b"200" not in bad.stdout
+    assert b" 200 " not in bad.stdout
     assert b"alert certificate required" in bad.stderr
     assert site.endpoint.received.count(b"/by-openssl") == 1
 

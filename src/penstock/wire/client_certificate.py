@@ -10,8 +10,10 @@ from hashlib import sha256
 from typing import Final
 
 HEADER: Final = "Client-Cert"
+CHAIN_HEADER: Final = b"Client-Cert-Chain"
+CHAIN_LOWER: Final = b"client-cert-chain"
 # What an endpoint would take for a certificate that somebody verified. Never passed on.
-RESERVED: Final = (b"client-cert", b"client-cert-chain")
+RESERVED: Final = (b"client-cert", CHAIN_LOWER)
 
 # As ssl tells a subject: relative names from the root down, each of pairs of kind and value.
 Subject = tuple[tuple[tuple[str, str], ...], ...]
@@ -38,7 +40,16 @@ class ClientCertificate:
         self.subject: str = subject_text(subject)
         self.common_name: str = _common_name(subject)
         self.fingerprint: str = sha256(der).hexdigest()
-        self.header_value: bytes = b":" + b2a_base64(der, newline=False) + b":"
+        self.header_value: bytes = _byte_sequence(der)
+        self.chain_value: bytes = b""  # of the other header; b"" where it is not told
+
+    def tell_chain(self, chain: list[bytes]) -> None:
+        """Tell those too that vouch for it, as DER: who issued it first, the authority last."""
+        self.chain_value = b", ".join([_byte_sequence(der) for der in chain])
+
+
+def _byte_sequence(der: bytes) -> bytes:
+    return b":" + b2a_base64(der, newline=False) + b":"
 
 
 def subject_text(subject: Subject) -> str:

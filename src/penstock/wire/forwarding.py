@@ -77,6 +77,7 @@ class Hop:
         self.via: bytes = via  # ours, with what tells this instance from others
         self.origin: Origin = origin
         self.certificate: Field | None = None  # that tells the client's certificate
+        self.certificate_chain: Field | None = None  # and those that vouch for it
 
 
 def request_id_of(head: RequestHead, hop: Hop) -> bytes:
@@ -210,6 +211,8 @@ def forwarded_request(
     fields.append((b"via", b"Via", b", ".join(via)))
     if hop.certificate is not None:
         fields.append(hop.certificate)
+        if hop.certificate_chain is not None:
+            fields.append(hop.certificate_chain)
     for operation, _, lower, value in edits:
         if lower == b"host" and operation != "remove":
             host = value

@@ -84,6 +84,7 @@ listeners:
       client_ca_file: ca.pem
       client_certificate: request
       client_certificate_header: X-Client-DER
+      client_certificate_chain: true
       crl_file: crl.pem
       cipher_suites: [ECDHE-ECDSA-AES256-GCM-SHA384, ECDHE-ECDSA-AES128-GCM-SHA256]
     trusted_proxies: [10.0.0.0/8, 192.0.2.1]

@@ -59,13 +59,26 @@ def test_files_are_found_beside_the_document(directory: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["client_certificate: require", "client_certificate_header: X-Cert", "crl_file: crl.pem"],
+    [
+        "client_certificate: require",
+        "client_certificate_header: X-Cert",
+        "client_certificate_chain: true",
+        "crl_file: crl.pem",
+    ],
 )
 def test_what_means_nothing_without_authorities_is_refused(directory: Path, line: str) -> None:
     (told,) = wrong_in(directory, line)
     assert told.startswith("8:")
     assert f"{_AT}.{line.partition(':')[0]}: has no effect" in told
     assert "client_ca_file" in told
+
+
+def test_a_chain_is_told_beside_its_certificate_alone(directory: Path) -> None:
+    asked = ("client_ca_file: ca.pem", "client_certificate_chain: true")
+    assert tls_of(directory, *asked).client_certificate_chain
+    (told,) = wrong_in(directory, *asked, "client_certificate_header: off")
+    assert told.startswith("9:")
+    assert "goes with the certificate itself" in told
 
 
 @pytest.mark.parametrize("name", ["Cookie", "Host", "X-Forwarded-For", "Connection"])

@@ -25,7 +25,12 @@ from penstock.config.load.findings import Findings
 from penstock.core import snapshot
 
 # Keys that mean nothing where clients are not asked for certificates.
-_OF_CLIENT_CERTIFICATES: Final = ("client_certificate", "client_certificate_header", "crl_file")
+_OF_CLIENT_CERTIFICATES: Final = (
+    "client_certificate",
+    "client_certificate_header",
+    "client_certificate_chain",
+    "crl_file",
+)
 # What OpenSSL has for suites without a certificate, and without encryption.
 _UNSAFE: Final = ("Au=None", "Enc=None")
 
@@ -82,6 +87,8 @@ def compile_listener_tls(
             f"has no effect: `protocol: {protocol}` reads no HTTP; `proxy_protocol: v2` of the "
             "pool tells endpoints the certificate's name",
         )
+    if tls.client_certificate_chain and authorities is not None:
+        _check_chain(tls, at, findings, protocol)
     _check_suites(tls, at, findings)
     return plain(
         snapshot.ListenerTls,
@@ -91,6 +98,18 @@ def compile_listener_tls(
         crl_file=str(revocations or ""),
         client_certificate_header=tls.client_certificate_header or "",
     )
+
+
+def _check_chain(tls: ListenerTls, at: Location, findings: Findings, protocol: str) -> None:
+    here = (*at, "client_certificate_chain")
+    if protocol != "http":
+        findings.wrong(here, f"has no effect: `protocol: {protocol}` reads no HTTP")
+    elif tls.client_certificate_header is None:
+        findings.wrong(
+            here,
+            "goes with the certificate itself (RFC 9440, 2.3), which `client_certificate_header: "
+            "off` keeps from endpoints",
+        )
 
 
 def _file(name: str | None, findings: Findings) -> Path | None:

@@ -131,6 +131,11 @@ class ListenerTls(Section):
             "It is taken out of what clients send, on every listener.",
         )
     )
+    client_certificate_chain: bool = setting(
+        _TLS.client_certificate_chain,
+        "Tell endpoints in `Client-Cert-Chain` (RFC 9440) the certificates that vouch for the "
+        "client's, its issuer's first and the authority's last.",
+    )
     crl_file: str | None = setting(
         None,
         "PEM file with the revocation lists (CRLs) of all those authorities: certificates in them "

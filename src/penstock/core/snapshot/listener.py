@@ -31,6 +31,7 @@ class ListenerTls(Data, frozen=True):
     client_ca_file: str = ""  # authorities of clients' certificates; empty: none are asked for
     client_certificate: Literal["require", "request"] = "require"
     client_certificate_header: str = "Client-Cert"  # that tells it to endpoints; empty: none
+    client_certificate_chain: bool = False  # tell those that vouch for it too
     crl_file: str = ""  # certificates that those authorities revoked
     minimum_version: Literal["1.2", "1.3"] = "1.2"
     cipher_suites: tuple[str, ...] = ()  # of TLS 1.2, in OpenSSL's names; empty: OpenSSL's choice

@@ -122,7 +122,7 @@ class ClientConnection(ClientStream, Front):
         if tls.established:
             self.context.counters.bump(W_TLS_HANDSHAKES)
             if self.settings.asks_certificates:
-                self.certificate = tls.client_certificate()
+                self.certificate = tls.client_certificate(self.settings.tells_chain)
             self._arm(self.settings.headers_s)
             if tls.agreed_protocol() == "h2":
                 self._speak_http2(data or b"")

@@ -57,6 +57,7 @@ class ClientSettings:
         self.keep_alive_s: float = timeouts.keep_alive_idle_s
         self.write_idle_s: float = timeouts.client_write_idle_s
         self.asks_certificates: bool = spec.asks_certificates
+        self.tells_chain: bool = spec.tls.client_certificate_chain
         self.taken_out: frozenset[bytes] = taken_out
         self.tls_handshake_s: float = timeouts.tls_handshake_s
         self.header_bytes: int = limits.header_bytes

@@ -19,6 +19,8 @@ _A: Final = ord("A")
 _Z: Final = ord("Z")
 # Where a session keeps the name that its client asked for: of ssl, only the callback is told it.
 _ASKED_NAME: Final = "asked_name"
+_CHAINS: Final = "verified_chains"  # where a context keeps what is remembered of its clients
+_MOST_CHAINS: Final = 1000
 _IGNORE_UNEXPECTED_EOF: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # OpenSSL 3
 # What ssl puts around OpenSSL's words: the library and the reason's name before, where in its own
 # source it was behind.
@@ -40,6 +42,7 @@ class TlsChannel:
         )
         # The C object under SSLObject: a fifth of a microsecond less on each read and write.
         self._raw: Any = self._session._sslobj  # type: ignore[attr-defined]
+        self._context: ssl.SSLContext = context  # of the listener, whatever name was asked for
         self.established: bool = False
         self.ended: bool = False  # the peer said that this was all (close_notify)
         self.failure: str = ""  # why the session cannot go on
@@ -140,8 +143,9 @@ class TlsChannel:
         """What both chose to speak (ALPN); "" where nothing was."""
         return self._session.selected_alpn_protocol() or ""
 
-    def client_certificate(self) -> ClientCertificate | None:
+    def client_certificate(self, with_chain: bool = False) -> ClientCertificate | None:
         """The one that the client showed, which was verified; None where it showed none.
+        ``with_chain``: those that vouch for it are told too.
 
         It stays the same for as long as the session lasts: there is no renegotiation, and no
         authentication after the handshake (RFC 8446, 4.6.2) is asked for.
@@ -154,7 +158,23 @@ class TlsChannel:
             told = self._session.getpeercert() or {}
         except (ssl.SSLError, ValueError):
             pass  # it was verified, and holds what Python cannot show
-        return ClientCertificate(der, told.get("subject", ()))
+        certificate = ClientCertificate(der, told.get("subject", ()))
+        if with_chain:
+            certificate.tell_chain(self._known_chain(certificate.fingerprint))
+        return certificate
+
+    def _known_chain(self, fingerprint: str) -> list[bytes]:
+        """Those that vouch for the certificate. A session that is resumed does not have them: they
+        are remembered for as long as sessions can be resumed, of so many certificates."""
+        known: dict[str, list[bytes]] = self._context.__dict__.setdefault(_CHAINS, {})
+        chain = self.verified_chain()[1:]
+        if not chain:
+            return known.get(fingerprint, [])
+        known.pop(fingerprint, None)
+        known[fingerprint] = chain
+        if len(known) > _MOST_CHAINS:
+            del known[next(iter(known))]
+        return chain
 
     def verified_chain(self) -> list[bytes]:
         """That certificate and those that vouch for it, the authority last; of a session that was

@@ -30,7 +30,12 @@ from penstock.dataplane.route.plan import Plan
 from penstock.dataplane.route.pool_plans import pool_plan_of
 from penstock.dataplane.route.target import Target
 from penstock.dataplane.route.upgrades import read_websocket, refuses_upgrade
-from penstock.wire.client_certificate import ClientCertificate, taken_out
+from penstock.wire.client_certificate import (
+    CHAIN_HEADER,
+    CHAIN_LOWER,
+    ClientCertificate,
+    taken_out,
+)
 from penstock.wire.forwarding import Edit, Hop, ResponseRules, request_id_of
 from penstock.wire.grpc import NOT_GRPC, grpc_kind, parse_timeout
 from penstock.wire.http1 import ALLOWED_METHODS, RequestHead
@@ -122,6 +127,8 @@ class Planner:
             name = self._certificate_headers.get(listener, "").encode()
             if name:
                 hop.certificate = (name.lower(), name, certificate.header_value)
+                if certificate.chain_value:
+                    hop.certificate_chain = (CHAIN_LOWER, CHAIN_HEADER, certificate.chain_value)
         facts = RouteFacts(
             listener,
             _host_name(head.host),
