@@ -41,6 +41,7 @@ from penstock.admin.view import EndpointView, Overview
 from penstock.admin.wait_metrics import wait_metrics
 from penstock.core.health.health import DOWN, STARTING, STATE_NAMES, UP
 from penstock.dataplane.board.layout import (
+    CODINGS,
     DATAGRAM_DROPS,
     L_1XX_TO_5XX,
     L_IN_FLIGHT,
@@ -49,9 +50,13 @@ from penstock.dataplane.board.layout import (
     P_QUEUE_SUM_US,
     PHASES,
     SESSION_ENDS,
+    UNCOMPRESSED,
+    W_COMPRESSED_FROM,
+    W_COMPRESSED_TO,
     W_DATAGRAM_DROPS,
     W_HTTP2_FLOODS,
     W_SESSION_ENDS,
+    W_UNCOMPRESSED,
 )
 from penstock.dataplane.board.memory import Board
 from penstock.wire.http1 import IRREGULARITIES
@@ -153,6 +158,7 @@ class _BoardCollector(Collector):
         dropped = _counter("dropped_datagrams", "Datagrams dropped, by why.", ("worker", "reason"))
         yield self._by_label(ended, SESSION_ENDS, W_SESSION_ENDS)
         yield self._by_label(dropped, DATAGRAM_DROPS, W_DATAGRAM_DROPS)
+        yield from self._compression()
         floods = _counter(
             "http2_floods",
             "Client connections that were ended because of a flood, by kind.",
@@ -160,6 +166,23 @@ class _BoardCollector(Collector):
         )
         yield self._by_label(floods, FLOODS, W_HTTP2_FLOODS)
         yield self._proxy_headers()
+
+    def _compression(self) -> Iterator[Metric]:
+        of_coding = (*_WORKER, "coding")
+        came = _counter(
+            "compression_input_bytes", "Bytes of answers that were compressed.", of_coding
+        )
+        went = _counter(
+            "compression_output_bytes", "Bytes that they became, without framing.", of_coding
+        )
+        passed = _counter(
+            "uncompressed_answers",
+            "Answers that passed as they came where `compression` is on, by why.",
+            (*_WORKER, "reason"),
+        )
+        yield self._by_label(came, CODINGS, W_COMPRESSED_FROM)
+        yield self._by_label(went, CODINGS, W_COMPRESSED_TO)
+        yield self._by_label(passed, UNCOMPRESSED, W_UNCOMPRESSED)
 
     def _by_label(
         self, metric: CounterMetricFamily, labels: Sequence[str], cell: int

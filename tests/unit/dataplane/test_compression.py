@@ -6,7 +6,12 @@ import random
 import pytest
 
 from penstock.core.snapshot import Compression as Spec
-from penstock.dataplane.route.compression import COMPRESSED, PASSED, Compression
+from penstock.dataplane.route.compression import (
+    COMPRESSED,
+    PASSED_SMALL,
+    PASSED_TYPE,
+    Compression,
+)
 from penstock.wire.content_coding import decoder_of
 from penstock.wire.content_encoding import encoder_of
 from penstock.wire.encoded_head import encoded_head
@@ -52,14 +57,14 @@ def test_all_of_a_kind_is_none_of_its_streams() -> None:
     compression = Compression(Spec(types=("text/*", "application/*")))
     assert compression.verdict(answered("Content-Type: text/x-own; a=b", SIZED)) == COMPRESSED
     for streamed in ("text/event-stream", "Text/Event-Stream", "application/x-ndjson"):
-        assert compression.verdict(answered(f"Content-Type: {streamed}", SIZED)) == PASSED
+        assert compression.verdict(answered(f"Content-Type: {streamed}", SIZED)) == PASSED_TYPE
 
 
 def test_a_verdict_is_of_the_settings_that_made_it() -> None:
     """A remembered head outlives a reload."""
     head = answered(HTML, SIZED)
     assert Compression(Spec()).verdict(head) == COMPRESSED
-    assert Compression(Spec(minimum_size=5001)).verdict(head) == PASSED
+    assert Compression(Spec(minimum_size=5001)).verdict(head) == PASSED_SMALL
 
 
 @pytest.mark.parametrize(

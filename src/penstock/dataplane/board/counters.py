@@ -16,10 +16,10 @@ from penstock.dataplane.board.layout import (
     W_BYTES_TO_CLIENTS,
     W_PID,
     W_REQUESTS,
+    WORKER_CELLS,
 )
 from penstock.dataplane.board.memory import Board
 
-_WORKER_CELLS = 64
 _FIRST_BYTE: Final = 2  # phases, as in board.PHASES
 _TOTAL: Final = 3
 # The buckets of short durations, listed: looking one up costs a third of working it out.
@@ -61,7 +61,7 @@ class WorkerCounters(Counters):
     """
 
     def __init__(self, board: Board, worker: int, pid: int) -> None:
-        super().__init__(board, board.worker(worker), _WORKER_CELLS)
+        super().__init__(board, board.worker(worker), WORKER_CELLS)
         self.values[W_PID] = pid
         self.changed = True
         self.requests: int = 0

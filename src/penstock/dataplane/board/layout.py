@@ -34,7 +34,7 @@ H_SHARED: Final = H_ADDRESS_KEY + ADDRESS_KEY_CELLS  # 1: other balancers' load 
 HEADER_CELLS: Final = 64
 
 # What a worker counts of itself.
-WORKER_LAYOUT: Final = 6
+WORKER_LAYOUT: Final = 7
 W_PID: Final = 0
 W_HEARTBEAT_MS: Final = W_PID + 1  # monotonic clock
 W_GENERATION: Final = W_HEARTBEAT_MS + 1  # of the snapshot it runs
@@ -95,7 +95,16 @@ W_DATAGRAM_DROPS: Final = W_DATAGRAMS_TO_CLIENTS + 1
 W_UNKNOWN_SERVER_IDS: Final = W_DATAGRAM_DROPS + 16
 # Clients' connections closed because the certificate that they showed is trusted no more.
 W_DISTRUSTED: Final = W_UNKNOWN_SERVER_IDS + 1
-WORKER_CELLS: Final = 64
+# Answers compressed: bytes that came and that went, of each coding in this order.
+CODINGS: Final = ("gzip", "zstd")
+W_COMPRESSED_FROM: Final = W_DISTRUSTED + 1
+W_COMPRESSED_TO: Final = W_COMPRESSED_FROM + 2
+# Why answers were not, where compression is on, in this order: another status, method, call or
+# coding; their type; their size; a secret; what their client takes; too many at once.
+UNCOMPRESSED: Final = ("unsuitable", "type", "small", "private", "not_accepted", "busy")
+W_UNCOMPRESSED: Final = W_COMPRESSED_TO + 2
+UNCOMPRESSED_REASONS: Final = 6
+WORKER_CELLS: Final = 96
 
 # The state of an endpoint, written by the supervisor.
 STATE_LAYOUT: Final = 1

@@ -7,12 +7,13 @@ Made for one that is an error, or where its plan asks for any of this: all other
 from typing import Final
 
 from penstock.core.ticket import DONE
+from penstock.dataplane.board.layout import W_UNCOMPRESSED
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answer_stages import AnswerStages
 from penstock.dataplane.exchange.answer_tap import AnswerTap, changes_length, reading_for
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt
-from penstock.dataplane.exchange.compressed_body import begun_head, body_for
+from penstock.dataplane.exchange.compressed_body import begun_head, body_for, why_passed
 from penstock.dataplane.exchange.failover import Failover
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.grpc_call import GrpcCall
@@ -200,6 +201,9 @@ class AnswerHandling:
             return body
         whole = complete and not self.broken
         compressed = stages.compressed if stages is not None else None
+        why = why_passed(compressed, self._pool_plan, compression, self.head, len(body))
+        if why >= 0:
+            self._context.counters.bump(W_UNCOMPRESSED + why)
         self.head = begun_head(compressed, compression, self.head, self._request, len(body), whole)
         if stages is None:
             return body

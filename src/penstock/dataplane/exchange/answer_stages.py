@@ -4,6 +4,7 @@ Made for an answer that needs any of it; all others pass as they come.
 """
 
 from penstock.core.ticket import Ticket
+from penstock.dataplane.board.layout import W_COMPRESSED_FROM, W_COMPRESSED_TO
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.exchange.answer_tap import AnswerTap
@@ -77,4 +78,7 @@ class AnswerStages(Learner):
         """The exchange ended."""
         if self.compressed is not None and self.compressed.compresses():
             context.compressing -= 1
+            number = self.compressed.coding_number()
+            context.counters.add(W_COMPRESSED_FROM + number, self.compressed.bytes_in)
+            context.counters.add(W_COMPRESSED_TO + number, self.compressed.bytes_out)
             self.compressed = None

@@ -2,10 +2,20 @@
 
 from typing import Final
 
+from penstock.dataplane.board.layout import CODINGS
 from penstock.dataplane.route.compression import (
+    BUSY,
     COMPRESSED,
     COMPRESSED_IF_LARGE,
     PASSED,
+    PASSED_PRIVATE,
+    PASSED_SMALL,
+    PASSED_TYPE,
+    PRIVATE,
+    SMALL,
+    TYPE,
+    UNSUITABLE,
+    VALIDATED,
     Compression,
     passed_head,
 )
@@ -19,6 +29,13 @@ from penstock.wire.http1 import RequestHead, ResponseHead
 SLICE_BYTES: Final = 16384
 # At once in one worker; further answers pass as they come. Each holds up to 400 KiB.
 MOST_AT_ONCE: Final = 256
+_WHY: Final[dict[int, int]] = {
+    PASSED: UNSUITABLE,
+    VALIDATED: UNSUITABLE,
+    PASSED_TYPE: TYPE,
+    PASSED_SMALL: SMALL,
+    PASSED_PRIVATE: PRIVATE,
+}
 
 
 class CompressedBody:
@@ -27,6 +44,8 @@ class CompressedBody:
     def __init__(self, coding: bytes) -> None:
         self.coding: bytes = coding
         self.in_chunks: bool = False  # pieces go in chunks of HTTP/1.1
+        self.bytes_in: int = 0  # that came to be compressed
+        self.bytes_out: int = 0
         self._encoder: ContentEncoder | None = None  # None: passed as it came
 
     def begin(self, length: int) -> None:
@@ -37,14 +56,20 @@ class CompressedBody:
         """Whether it does more than frame."""
         return self._encoder is not None
 
+    def coding_number(self) -> int:
+        """Which of ``CODINGS`` it is."""
+        return CODINGS.index(self.coding.decode("ascii"))
+
     def pass_on(self, data: bytes, complete: bool) -> bytes:
         """What goes to the client for the next bytes."""
         encoder = self._encoder
         if encoder is not None:
+            self.bytes_in += len(data)
             if complete:
                 data = encoder.end(data)
             elif data:
                 data = encoder.feed(data)
+            self.bytes_out += len(data)
         if not self.in_chunks:
             return data
         framed = encode_chunk(data) if data else b""
@@ -66,6 +91,22 @@ def body_for(
     return CompressedBody(pool_plan.client_coding)
 
 
+def why_passed(
+    body: CompressedBody | None,
+    pool_plan: PoolPlan,
+    compression: Compression,
+    head: ResponseHead,
+    came: int,
+) -> int:
+    """Why the answer is not compressed, of ``UNCOMPRESSED``; -1: it is, by ``begun_head``."""
+    verdict = compression.verdict(head)
+    if verdict != COMPRESSED and verdict != COMPRESSED_IF_LARGE:
+        return _WHY[verdict]
+    if body is None:
+        return pool_plan.why_no_coding if not pool_plan.client_coding else BUSY
+    return SMALL if verdict == COMPRESSED_IF_LARGE and came < compression.minimum_bytes else -1
+
+
 def begun_head(
     body: CompressedBody | None,
     compression: Compression,
@@ -80,7 +121,7 @@ def begun_head(
     its length, and of which too little came, may be a stream.
     """
     verdict = compression.verdict(head)
-    if verdict == PASSED:
+    if verdict == PASSED or verdict > VALIDATED:
         return head
     if body is None or (verdict == COMPRESSED_IF_LARGE and came < compression.minimum_bytes):
         return passed_head(head, request, verdict)

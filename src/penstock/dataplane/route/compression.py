@@ -14,6 +14,18 @@ PASSED: Final = 0  # as it came
 COMPRESSED: Final = 1
 COMPRESSED_IF_LARGE: Final = 2  # its length is not told
 VALIDATED: Final = 3  # a 304: the client has it, perhaps compressed
+# As it came too, and more is known of why.
+PASSED_TYPE: Final = 4
+PASSED_SMALL: Final = 5
+PASSED_PRIVATE: Final = 6
+
+# Why an answer is not compressed: of ``board.layout.UNCOMPRESSED``.
+UNSUITABLE: Final = 0
+TYPE: Final = 1
+SMALL: Final = 2
+PRIVATE: Final = 3
+NOT_ACCEPTED: Final = 4
+BUSY: Final = 5
 
 # Without content, or with a part of it (RFC 9110, 15.3.5, 15.3.6 and 15.3.7).
 _NEVER: Final = frozenset((204, 205, 206))
@@ -47,6 +59,14 @@ class Compression:
             return b""
         return best_coding(all_values(head.fields, b"accept-encoding"), self._codings)
 
+    def why_none(self, head: RequestHead, own_cookie: bytes = b"") -> int:
+        """Why there is no coding for answers to that request."""
+        if head.bodiless or (head.value(b"content-type") or b"").startswith(_GRPC):
+            return UNSUITABLE
+        if not self._private and _is_of_somebody(head, own_cookie):
+            return PRIVATE
+        return NOT_ACCEPTED
+
     def verdict(self, head: ResponseHead) -> int:
         """What is to become of an answer with this head; worked out once for each."""
         if head.judged_by is not self:
@@ -59,16 +79,18 @@ class Compression:
         length = head.content_length
         if head.status == 304:
             return VALIDATED
-        if head.status in _NEVER or 0 <= length < self.minimum_bytes or is_sealed(head.fields):
+        if head.status in _NEVER or is_sealed(head.fields):
             return PASSED
+        if 0 <= length < self.minimum_bytes:
+            return PASSED_SMALL
         media_type = b""
         for lower, _, value in head.fields:
             if lower == b"content-type":
                 media_type = value.partition(b";")[0].strip(b" \t").lower()
             elif self._forbids(lower, value):
-                return PASSED
+                return PASSED_PRIVATE if lower == b"set-cookie" else PASSED
         if not self._holds(media_type):
-            return PASSED
+            return PASSED_TYPE
         return COMPRESSED if length >= 0 else COMPRESSED_IF_LARGE
 
     def _forbids(self, lower: bytes, value: bytes) -> bool:

@@ -18,7 +18,7 @@ from penstock.dataplane.pool.allowed_origins import AllowedOrigins
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.access import Access
-from penstock.dataplane.route.compression import Compression
+from penstock.dataplane.route.compression import NOT_ACCEPTED, Compression
 from penstock.dataplane.route.error_pages import ErrorPages
 from penstock.dataplane.route.model_list import asks_all
 from penstock.dataplane.route.target import Target, chosen_by_weight
@@ -81,10 +81,13 @@ class PoolPlan:
         self.pages: ErrorPages | None = destination.pages
         self.compression: Compression | None = destination.compression
         self.client_coding: bytes = b""  # of answers that are compressed
+        self.why_no_coding: int = NOT_ACCEPTED  # where there is none
         if self.compression is not None:
             sticky = pool.spec.sticky
             own_cookie = sticky.cookie.encode() if sticky is not None else b""
             self.client_coding = self.compression.coding_for(head, own_cookie)
+            if not self.client_coding:
+                self.why_no_coding = self.compression.why_none(head, own_cookie)
         self.request: Request = request
         # Which API of language models it is, where the pool serves one.
         self.api: int = OTHER
