@@ -19,7 +19,7 @@ from penstock.control.store.files import StateFiles
 from penstock.control.store.sealed import Seal, SealedStore
 from penstock.control.store.shared import SharedStore
 from penstock.control.store.store import NOT_THERE, Store, StoreError
-from tests.harness.store_server import StoreServer
+from tests.harness.store_server import START_S, StoreServer
 from tests.harness.waiting import wait_until
 
 
@@ -63,7 +63,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
         def whole() -> bool:
             return b"cluster_state:ok" in ask("CLUSTER", "INFO")
 
-        wait_until(whole, "the cluster is whole")
+        wait_until(whole, "the cluster is whole", timeout_s=START_S)
         yield started
 
 
@@ -90,6 +90,7 @@ SEAL = Seal(("a secret of the tests",))
 async def connected(server: StoreServer, kind: str = "server") -> AsyncIterator[SharedStore]:
     url = server.url.replace("redis:", "redis+cluster:") if kind == "cluster" else server.url
     async with running(SharedStore(parse_url(url), Events())) as shared:
+        shared.first_time_s = START_S
         yield shared
 
 
@@ -183,7 +184,7 @@ async def test_who_watches_hears_of_changes(store: Store) -> None:
     assert first is not None
     await store.put_if_unchanged("routes/a", b"", NOT_THERE)
     await store.put_if_unchanged("pools/b", b"", NOT_THERE)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(START_S):
         assert {await anext(watch), await anext(watch)} == {"pools/a", "pools/b"}
         waiting = asyncio.ensure_future(anext(watch))
         await store.remove_if_unchanged("pools/a", first)
@@ -282,18 +283,18 @@ async def test_after_an_outage_who_watches_hears_of_all_keys(tmp_path: Path) -> 
         async with connected(first) as shared, aclosing(shared.watch("a/")) as watch:
             revision = await shared.put_if_unchanged("a/gone", b"", NOT_THERE)
             assert revision is not None
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(START_S):
                 assert await anext(watch) == "a/gone"
             lost = asyncio.Event()
             shared.feed.on_lost = lambda problem: lost.set()
             first.kill()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(START_S):
                 await lost.wait()
             with pytest.raises(StoreError, match="the store 127"):
                 await shared.get("a/gone")
             with first.again() as second:
                 second.client.hset("penstock:main:v1:{values}", "a/new", b"5:x")
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(START_S):
                     assert {await anext(watch), await anext(watch)} == {"a/gone", "a/new"}
 
 

@@ -13,6 +13,11 @@ from redis.exceptions import RedisError
 from tests.harness.programs import Program
 from tests.harness.waiting import wait_until
 
+# The server says nothing before it serves, and how long that takes is the machine's. What cannot
+# serve ends, which is seen at once: this bounds only one that does neither.
+START_S = 300.0
+_ANSWER_S = 60.0
+
 
 def binary() -> str:
     """Where the server is. Skips the test where there is none."""
@@ -35,10 +40,14 @@ class StoreServer(Program):
         self.directory = directory
         self.arguments = arguments
         command = [binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        if "--cluster-enabled" in arguments:
+            # Else it is 10,000 above: beyond 65,535, or somebody's, for one port in five.
+            command += ["--cluster-port", str(_free_port())]
         super().__init__([*command, "--dir", str(directory), *arguments], directory / "store.log")
-        self.client: Any = Redis(port=self.port, socket_timeout=5.0)  # typed in part only
+        # Typed in part only. A test that freezes the server asks it nothing meanwhile.
+        self.client: Any = Redis(port=self.port, socket_timeout=_ANSWER_S)
         try:
-            wait_until(self._answers, "the store's server answers")
+            wait_until(self._answers, "the store's server answers", timeout_s=START_S)
         except BaseException:
             self.stop()
             raise
