@@ -34,12 +34,17 @@ class PlaceTable(Allowances):
         self._taken[place] = self._taken.get(place, 0.0) + cost
 
     def give_back(self, subject: str, cost: float, now: float) -> None:
-        place = subject if subject in self._taken else OVERFLOW
-        left = self._taken.get(place, 0.0) - cost
-        if left > 0.0:
-            self._taken[place] = left
-        else:
-            self._taken.pop(place, None)
+        own = self._taken.get(subject, 0.0)
+        if own > cost:
+            self._taken[subject] = own - cost
+            return
+        self._taken.pop(subject, None)
+        if own < cost and OVERFLOW in self._taken:  # it had some from when there was no room
+            left = self._taken[OVERFLOW] - (cost - own)
+            if left > 0.0:
+                self._taken[OVERFLOW] = left
+            else:
+                del self._taken[OVERFLOW]
 
     def wait_s(self, subject: str, cost: float, now: float) -> float:
         if cost > self.amount:

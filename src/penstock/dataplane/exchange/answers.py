@@ -174,7 +174,11 @@ def limited(
     unless ``x-should-retry`` says that it is of no use.
     """
     if family in (GRPC, GRPC_WEB, GRPC_WEB_TEXT):
-        return refusal(429, message, family=family)
+        answer = refusal(429, message, family=family)
+        # gRFC A6, "Pushback": less than nothing keeps a client from asking again by itself.
+        pushback = -1 if wait_s > _LONG_WAIT_S else ceil(wait_s * 1000.0)
+        answer.headers = [*answer.headers, ("grpc-retry-pushback-ms", str(pushback))]
+        return answer
     told = [*_JSON, *headers]
     if wait_s < float("inf"):
         told.append(("Retry-After", str(max(ceil(wait_s), 1))))

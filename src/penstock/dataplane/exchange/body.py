@@ -81,9 +81,10 @@ class RequestBody:
         context.prompt_bytes -= self.room
         self.room = 0
 
-    def end(self, context: Context) -> None:
-        """Its exchange ended: nothing more comes of it, and nobody needs what is kept."""
-        if self.mirror is not None and not self.complete:
+    def end(self, context: Context, *, refused: bool = False) -> None:
+        """Its exchange ended: nothing more comes of it, and nobody needs what is kept. Of one that
+        was ``refused`` here no copy goes on either."""
+        if self.mirror is not None and (refused or not self.complete):
             self.mirror.give_up()
         if self.room:
             self.give_room_back(context)

@@ -678,7 +678,7 @@ class Exchange(
                 at=self.first_byte_at,
             )
         if self.body.mirror is not None or self.body.room:
-            self.body.end(self.context)
+            self.body.end(self.context, refused=ended == "refused")
         if self.passage is not None:
             self.why = self.why or self.passage.failure()
         context = self.context

@@ -115,3 +115,23 @@ def test_places_come_back_and_their_subjects_leave() -> None:
     assert places.left("a", 0.0) == 1.0
     places.give_back("a", 1.0, 0.0)
     assert len(places) == 0
+
+
+def test_places_that_were_had_with_others_and_alone_all_come_back() -> None:
+    """Who found no room in the table has an entry of its own later, and gives both back at once."""
+    places = PlaceTable(2.0, most=1)
+    places.spend("a", 1.0, 0.0)
+    places.spend("b", 1.0, 0.0)  # finds no room
+    places.give_back("a", 1.0, 0.0)
+    places.spend("c", 1.0, 0.0)  # neither
+    places.give_back("b", 1.0, 0.0)
+    places.give_back("c", 1.0, 0.0)
+    assert len(places) == 0
+    places = PlaceTable(2.0, most=2)
+    for subject in ("a", "b", "c"):
+        places.spend(subject, 1.0, 0.0)
+    places.give_back("a", 1.0, 0.0)
+    places.give_back("b", 1.0, 0.0)
+    places.spend("c", 1.0, 0.0)
+    places.give_back("c", 2.0, 0.0)
+    assert len(places) == 0
