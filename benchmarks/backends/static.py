@@ -46,10 +46,10 @@ MESSAGE: Final = "message"  # the file with gRPC's answer
 
 
 def configuration(
-    directory: Path, name: str, hosts: list[str], port: int, *, grpc: bool = False
+    directory: Path, name: str, hosts: list[str], port: int, *, grpc: bool = False, body: str = BODY
 ) -> str:
     """``grpc``: over HTTP/2 with prior knowledge, each answer a message and trailers."""
-    answer = f"return 200 '{BODY}';"
+    answer = f"return 200 '{body}';"
     if grpc:
         (directory / MESSAGE).write_bytes(encode_message(BODY.encode()))
         answer = _GRPC_ANSWER.format(directory=directory, message=MESSAGE)

@@ -17,6 +17,7 @@ class Balancer(ABC):
     """A program that can be started on a ``Site``."""
 
     name: str
+    health_path = HEALTH_PATH
 
     @abstractmethod
     def version(self) -> str:
@@ -53,7 +54,7 @@ class Balancer(ABC):
                 return process
             process.wait_until_listening(site.port)
             if site.protocol != "tcp" and not site.http2:
-                process.wait_until_answering(f"{site.url}{HEALTH_PATH}")
+                process.wait_until_answering(f"{site.url}{self.health_path}")
         except BaseException:
             process.stop()
             raise

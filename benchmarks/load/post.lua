@@ -1,13 +1,13 @@
 -- A POST as an SDK of an inference API sends it: 15 headers, 479 bytes in all.
 wrk.method = "POST"
 wrk.path = "/v1/chat/completions"
-wrk.body = '{"model":"m","prompt":"Hello!!"}'
+wrk.body = os.getenv("BENCHMARK_BODY") or '{"model":"m","prompt":"Hello!!"}'
 wrk.headers["Host"] = "inference.example.com"
 wrk.headers["User-Agent"] = "Client/Python 1.99"
 wrk.headers["Accept"] = "application/json"
 wrk.headers["Accept-Encoding"] = "gzip, deflate"
 wrk.headers["Accept-Language"] = "en"
-wrk.headers["Authorization"] = "Bearer sk-0123456789abcdef"
+wrk.headers["Authorization"] = "Bearer " .. (os.getenv("BENCHMARK_KEY") or "sk-0123456789abcdef")
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Cache-Control"] = "no-cache"
 wrk.headers["X-Stainless-Lang"] = "python"

@@ -39,8 +39,11 @@ def send_requests(
     connections: int = CONNECTIONS,
     threads: int = 1,
     close: bool = False,
+    body: str = "",
+    key: str = "",
 ) -> Requests:
-    """Run wrk. ``close``: every request asks for the connection to be closed."""
+    """Run wrk. ``close``: every request asks for the connection to be closed. ``body`` and ``key``:
+    others than usual."""
     command = [
         find("wrk"),
         f"-t{threads}",
@@ -50,7 +53,8 @@ def send_requests(
         f"-s{_SCRIPT}",
         url,
     ]
-    environment = {**os.environ, **({"BENCHMARK_CLOSE": "1"} if close else {})}
+    said = {"BENCHMARK_CLOSE": "1" * close, "BENCHMARK_BODY": body, "BENCHMARK_KEY": key}
+    environment = {**os.environ, **{name: value for name, value in said.items() if value}}
     with on(cores):
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     numbers: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
@@ -64,10 +68,16 @@ def send_requests(
 
 
 def send_requests_without_error(
-    url: str, cores: frozenset[int], duration_s: float, *, threads: int = 1
+    url: str,
+    cores: frozenset[int],
+    duration_s: float,
+    *,
+    threads: int = 1,
+    body: str = "",
+    key: str = "",
 ) -> Requests:
     """As ``send_requests``. Raises LoadError when any request failed."""
-    done = send_requests(url, cores, duration_s, threads=threads)
+    done = send_requests(url, cores, duration_s, threads=threads, body=body, key=key)
     if done.errors or not done.count:
         raise LoadError(f"{done.count} requests to {url}, errors: {done.errors}")
     return done

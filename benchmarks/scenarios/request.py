@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.backends import start_static
+from benchmarks.backends.static import BODY
 from benchmarks.cores import Cores, split
 from benchmarks.load.wrk import Requests, send_requests_without_error
 from benchmarks.process import Process
@@ -63,12 +64,17 @@ class TlsRequest(Request):
 
 
 def start_two_backends(
-    stack: ExitStack, directory: Path, cores: frozenset[int], *, grpc: bool = False
+    stack: ExitStack,
+    directory: Path,
+    cores: frozenset[int],
+    *,
+    grpc: bool = False,
+    body: str = BODY,
 ) -> list[tuple[str, int]]:
     """Two nginx with one worker each; they end with ``stack``."""
     endpoints: list[tuple[str, int]] = []
     for name in ("backend-1", "backend-2"):
-        process, addresses = start_static(directory, cores, name, grpc=grpc)
+        process, addresses = start_static(directory, cores, name, grpc=grpc, body=body)
         stack.enter_context(process)
         endpoints += addresses
     return endpoints

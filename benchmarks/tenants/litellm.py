@@ -1,0 +1,113 @@
+"""LiteLLM's proxy, from PyPI, in an environment of its own, without a database.
+
+Its virtual keys need Postgres. What it has without is a function of the operator's that says what a
+key may do (``custom_auth``); its limiter counts that in its own memory.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from benchmarks.balancers.balancer import Balancer, UnavailableError, ask
+from benchmarks.site import Site
+from benchmarks.tenants.asked import KEY, MODEL, Allowed
+
+REQUIREMENT: Final = "litellm[proxy]==1.108.0"
+_ENVIRONMENT: Final = Path(".benchmarks") / "litellm"
+_INSTALL_S: Final = 900.0
+_VERSION: Final = "import importlib.metadata as m; print(m.version('litellm'))"
+
+# Read by LiteLLM, in its own environment.
+_AUTHENTICATION: Final = """\
+from litellm.proxy._types import UserAPIKeyAuth
+
+
+async def authenticate(request, api_key):
+    if api_key != {key!r}:
+        raise ValueError("wrong key")
+    return UserAPIKeyAuth(
+        api_key=api_key,
+        rpm_limit={allowed.requests},
+        tpm_limit={allowed.tokens},
+        max_parallel_requests={allowed.concurrent},
+    )
+"""
+
+
+class LiteLLM(Balancer):
+    """``allowed`` None: no key is asked for, and nothing is limited."""
+
+    health_path = "/health/liveliness"  # /health asks the models
+
+    def __init__(self, *, allowed: Allowed | None, workers: int = 1, variant: str = "") -> None:
+        self.name = f"LiteLLM{variant}"
+        self.allowed = allowed
+        self._workers = workers
+
+    def version(self) -> str:
+        return ask(str(_python()), "-c", _VERSION)
+
+    def environment(self) -> Mapping[str, str]:
+        """It asks nobody elsewhere."""
+        return {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+
+    def file(self, site: Site) -> str:
+        return str(site.directory / f"{self.name.replace(',', '').replace(' ', '-')}.yaml")
+
+    def configuration(self, site: Site) -> str:
+        document: dict[str, object] = {
+            "model_list": [
+                {
+                    "model_name": MODEL,
+                    "litellm_params": {
+                        "model": f"openai/{MODEL}",
+                        "api_base": f"http://{host}:{port}/v1",
+                        "api_key": "sk-none",
+                    },
+                }
+                for host, port in site.endpoints
+            ],
+            "router_settings": {"num_retries": 0},
+        }
+        if self.allowed is not None:
+            module = self.file(site).rpartition("/")[2].removesuffix(".yaml").replace("-", "_")
+            code = _AUTHENTICATION.format(key=KEY, allowed=self.allowed)
+            (site.directory / f"{module}.py").write_text(code)
+            document["general_settings"] = {"custom_auth": f"{module}.authenticate"}
+        return yaml.safe_dump(document)
+
+    def command(self, site: Site) -> list[str]:
+        return [
+            str(_python().with_name("litellm")),
+            f"--config={self.file(site)}",
+            "--host=127.0.0.1",
+            f"--port={site.port}",
+            f"--num_workers={self._workers}",
+            "--telemetry=False",
+        ]
+
+
+def _python() -> Path:
+    """The interpreter of its environment, which is made if there is none. UnavailableError."""
+    python = _ENVIRONMENT.absolute() / "bin" / "python"
+    if python.with_name("litellm").exists():
+        return python
+    try:
+        _run(sys.executable, "-m", "venv", str(_ENVIRONMENT))
+        _run(str(python), "-m", "pip", "install", "--quiet", REQUIREMENT)
+    except (OSError, subprocess.SubprocessError) as why:
+        told = getattr(why, "stderr", None) or str(why)
+        raise UnavailableError(f"{REQUIREMENT} cannot be installed: {told.strip()}") from why
+    return python
+
+
+def _run(*command: str) -> None:
+    clean = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=_INSTALL_S, env=clean
+    )
