@@ -22,9 +22,9 @@ from penstock.fleet.replay.client import Outcome, StreamClient
 from penstock.fleet.replay.result import Measurement, ReplayResult
 from penstock.fleet.replay.run import LEAD_S, Replay
 
-_MODEL: Final = "emulated-70b"
+MODEL: Final = "emulated-70b"
 _PROCESSES: Final = 2  # that the engines are spread over
-_TIMEOUT_S: Final = 120.0
+TIMEOUT_S: Final = 120.0
 _FIRST_EVENT_PORT: Final = 24_000  # Linux gives out 32768 and above
 WARM_UP: Final = 0.25  # of a run: its requests fill the caches and are not counted
 SECONDS: Final = 54.0  # a run, of the engines' time
@@ -67,7 +67,7 @@ async def measure(
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as cleanup:
         events = _event_ports(len(SPEEDS[fleet])) if router.name.endswith("kv_aware") else ()
-        endpoints = await _start_fleet(cleanup, fleet, speedup, events)
+        endpoints = await start_fleet(cleanup, fleet, speedup, events)
         port, admin_port = free_ports(2)
         site = Site(
             directory,
@@ -76,12 +76,12 @@ async def measure(
             endpoints,
             streaming=True,
             kv_event_ports=events,
-            model=_MODEL,
+            model=MODEL,
         )
         process = cleanup.enter_context(router.start(site, frozenset(available())))
         measurement = Measurement(OBJECTIVES, speedup)
         client = StreamClient(
-            site.url, _MODEL, "chat", headers={}, timeout_s=_TIMEOUT_S, keep_answers=True
+            site.url, MODEL, "chat", headers={}, timeout_s=TIMEOUT_S, keep_answers=True
         )
         counted_from = loop.time() + LEAD_S + counted_from_s(kind, engine_seconds) / speedup
 
@@ -94,7 +94,7 @@ async def measure(
             await Replay(workload, client, count, speedup=speedup).run()
         spent_s = (_cpu_s(process) - before_s) / workload.requests
     result = measurement.result(
-        name=router.name, url=site.url, model=_MODEL, workload=workload.description
+        name=router.name, url=site.url, model=MODEL, workload=workload.description
     )
     return _row(result, kind, fleet, spent_s, speedup, seed, engine_seconds)
 
@@ -124,15 +124,16 @@ def _is_free(port: int) -> bool:
     return True
 
 
-async def _start_fleet(
-    cleanup: AsyncExitStack, fleet: str, speedup: float, event_ports: tuple[int, ...]
+async def start_fleet(
+    cleanup: AsyncExitStack, fleet: str, speedup: float, event_ports: tuple[int, ...] = ()
 ) -> list[tuple[str, int]]:
+    """Cold engines that end with ``cleanup``; their addresses. Raises RuntimeError."""
     speeds = SPEEDS[fleet]
     told = (1.0,) * len(speeds) if fleet == ANTAGONISED else speeds
     specs = [
         EngineSpec(
             f"engine-{number}",
-            model=_MODEL,
+            model=MODEL,
             profile=PROFILE,
             speedup=speedup * speed,
             kv_events="map" if event_ports else "off",

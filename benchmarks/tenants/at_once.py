@@ -15,6 +15,7 @@ _REQUEST: Final = (
     f"Content-Length: {len(BODY)}\r\n\r\n{BODY}"
 ).encode()
 BROKEN: Final = "no answer"
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,16 @@ class Asked:
 
 
 async def ask_at_once(port: int, requests: int) -> Asked:
-    """On connections that are open by then. What fails is counted, not raised."""
+    """On connections that are open by then. What fails is counted, not raised; OSError where a
+    connection cannot be opened."""
     opening = asyncio.Semaphore(_OPENING)
-    go = asyncio.Event()
     ends: Counter[str] = Counter()
-    opened = 0
 
-    async def one() -> None:
-        nonlocal opened
+    async def open_one() -> Connection:
         async with opening:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        opened += 1
-        await go.wait()
+            return await asyncio.open_connection("127.0.0.1", port)
+
+    async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 writer.write(_REQUEST)
@@ -49,10 +48,7 @@ async def ask_at_once(port: int, requests: int) -> Asked:
             writer.close()
 
     loop = asyncio.get_running_loop()
-    tasks = [asyncio.create_task(one()) for _ in range(requests)]
-    while opened < requests and not any(each.done() for each in tasks):
-        await asyncio.sleep(0.01)
+    connections = await asyncio.gather(*[open_one() for _ in range(requests)])
     began = loop.time()
-    go.set()
-    await asyncio.gather(*tasks)
+    await asyncio.gather(*[ask(*each) for each in connections])
     return Asked(ends, loop.time() - began)
