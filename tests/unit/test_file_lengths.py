@@ -10,7 +10,6 @@ LONGER: Final = frozenset(
     (
         "penstock/dataplane/client/http1.py",
         "penstock/dataplane/client/http2_stream.py",
-        "penstock/dataplane/endpoint/http2_stream.py",
         "penstock/dataplane/exchange/exchange.py",
     )
 )

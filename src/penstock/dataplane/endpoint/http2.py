@@ -6,7 +6,8 @@ from penstock.core.ticket import CONNECT_FAILED, RESET
 from penstock.dataplane.endpoint.address_race import Address
 from penstock.dataplane.endpoint.connection import HANDSHAKE, EndpointConnection
 from penstock.dataplane.endpoint.connector import Connector
-from penstock.dataplane.endpoint.http2_stream import Http2EndpointStream, Http2Owner
+from penstock.dataplane.endpoint.http2_owner import Http2Owner, OwnedStream
+from penstock.dataplane.endpoint.http2_stream import Http2EndpointStream
 from penstock.dataplane.endpoint.stream import EndpointStream, StreamSource
 from penstock.dataplane.io.loop import Flushable
 from penstock.dataplane.io.system import Socket
@@ -68,10 +69,10 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         self.codec: Http2Connection = Http2Connection(True, _SETTINGS, _LIMITS, _Receiver(self))
         self.why: str = ""  # it is over
         self.goes_away: bool = False  # the endpoint takes no more streams on it
-        self._waiting: list[Http2EndpointStream] = []  # for the connection, or for room on it
-        self._running: dict[Http2EndpointStream, None] = {}  # in their order
-        self._answering: list[Http2EndpointStream] = []  # whose heads came with the bytes at hand
-        self._asking: list[Http2EndpointStream] = []  # who wait to know what the endpoint can do
+        self._waiting: list[OwnedStream] = []  # for the connection, or for room on it
+        self._running: dict[OwnedStream, None] = {}  # in their order
+        self._answering: list[OwnedStream] = []  # whose heads came with the bytes at hand
+        self._asking: list[OwnedStream] = []  # who wait to know what the endpoint can do
         self._flush_asked: bool = False
         self._started: bool = False
         # As many as the endpoint is known to have room for, whatever its settings say.
@@ -150,7 +151,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         for stream in waiting:
             stream.turn_away()
 
-    def stream_over(self, stream: Http2EndpointStream) -> None:
+    def stream_over(self, stream: OwnedStream) -> None:
         if stream in self._running:
             del self._running[stream]
             if self._most_running < MAX_STREAMS:
@@ -169,7 +170,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         if self._retires_at > 0.0:
             self.look_at(self._retires_at)
 
-    def release(self) -> list[Http2EndpointStream]:
+    def release(self) -> list[OwnedStream]:
         """The streams that wait, for whoever carries them on: HTTP/2 is not spoken here."""
         waiting = self._waiting
         self._waiting = []
@@ -190,10 +191,10 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
     def scheme(self) -> bytes:
         return b"http" if self.tls is None else b"https"
 
-    def will_answer(self, stream: Http2EndpointStream) -> None:
+    def will_answer(self, stream: OwnedStream) -> None:
         self._answering.append(stream)
 
-    def await_settings(self, stream: Http2EndpointStream) -> None:
+    def await_settings(self, stream: OwnedStream) -> None:
         self._asking.append(stream)
         if self.codec.settings_received:
             self.touch()
@@ -228,8 +229,7 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
         self._waiting = []
         self._running = {}
         for stream in streams:
-            stream.late = self.timed_out
-            stream.fail(outcome, reason)
+            stream.fail(outcome, reason, late=self.timed_out)
 
     # --- reading and writing ----------------------------------------------------------------
 
@@ -325,13 +325,13 @@ class Http2EndpointConnection(EndpointConnection, Http2Owner, Flushable):
             self._end()
             return
         for stream in [*self._running, *self._waiting]:
-            if 0.0 < stream.deadline <= now:
+            if 0.0 < stream.due_at() <= now:
                 stream.run_out_of_time()
         earliest = self._idle_until
         if unused and self._retires_at > 0.0 and (earliest == 0.0 or self._retires_at < earliest):
             earliest = self._retires_at
         for stream in [*self._running, *self._waiting]:
-            at = stream.deadline
+            at = stream.due_at()
             if at > 0.0 and (earliest == 0.0 or at < earliest):
                 earliest = at
         self.deadline = earliest

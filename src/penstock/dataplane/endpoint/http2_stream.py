@@ -2,32 +2,24 @@
 
 from typing import Final
 
-from mypy_extensions import trait
-
 from penstock.core.ticket import CONNECT_FAILED, RESET, TIMEOUT
+from penstock.dataplane.endpoint.answer_credit import AnswerCredit
+from penstock.dataplane.endpoint.guarded_sink import GuardedSink
 from penstock.dataplane.endpoint.http2_asking import Asking
 from penstock.dataplane.endpoint.http2_content import RequestContent
+from penstock.dataplane.endpoint.http2_failures import why_late, why_reset
+from penstock.dataplane.endpoint.http2_owner import Http2Owner, OwnedStream
 from penstock.dataplane.endpoint.response_sink import ResponseSink
 from penstock.dataplane.endpoint.stream import EndpointStream
 from penstock.dataplane.io.handed_stream import Handed, HandedStream, StreamKeeper
-from penstock.dataplane.io.loop import report_bug
-from penstock.wire.chunked import (
-    LAST_CHUNK,
-    encode_chunk,
-    last_chunk,
-    passable_trailers,
-)
+from penstock.wire.chunked import LAST_CHUNK, encode_chunk, last_chunk, passable_trailers
 from penstock.wire.forwarding import ForwardedHead
 from penstock.wire.grpc import format_timeout
 from penstock.wire.http1 import Field, ResponseHead
-from penstock.wire.http2.codes import CANCEL, CONNECTION_LOST, REFUSED_STREAM
+from penstock.wire.http2.codes import CANCEL, REFUSED_STREAM
 from penstock.wire.http2.connection import Http2Connection
 from penstock.wire.http2.header_block import HeaderBlock
-from penstock.wire.http2.heads import (
-    GRPC_TIMEOUT,
-    request_block_of,
-    response_head_of,
-)
+from penstock.wire.http2.heads import GRPC_TIMEOUT, request_block_of, response_head_of
 from penstock.wire.http2.stream import NOBODY, Stream, StreamReceiver
 from penstock.wire.upgrade import Upgrade
 
@@ -35,74 +27,21 @@ _NO_TRAILERS: Final[list[Field]] = []
 _REQUEST_ID: Final = b"x-request-id"
 
 
-@trait
-class Http2Owner:
-    """The connection that a stream is on."""
+class Http2EndpointStream(StreamReceiver, EndpointStream, OwnedStream, StreamKeeper):
+    """The codec owns windows and order; its sink is told what comes."""
 
-    def http2(self) -> Http2Connection:
-        """Its codec."""
-        raise NotImplementedError
-
-    def touch(self) -> None:
-        """Something is to be sent."""
-        raise NotImplementedError
-
-    def stream_over(self, stream: "Http2EndpointStream") -> None:
-        """It is done."""
-        raise NotImplementedError
-
-    def on_refused(self) -> None:
-        """The endpoint did not process a stream: it has no room for as many."""
-        raise NotImplementedError
-
-    def await_settings(self, stream: "Http2EndpointStream") -> None:
-        """Call its ``on_settings`` when the endpoint has said what it can do."""
-        raise NotImplementedError
-
-    def will_answer(self, stream: "Http2EndpointStream") -> None:
-        """Its head came: call ``answer`` when all bytes at hand were read."""
-        raise NotImplementedError
-
-    def scheme(self) -> bytes:
-        """Of its requests."""
-        raise NotImplementedError
-
-    def count_sent(self, size: int) -> None:
-        """So many bytes of a request."""
-        raise NotImplementedError
-
-    def look_at(self, at: float) -> None:
-        """Call ``run_out_of_time`` then, or look again before."""
-        raise NotImplementedError
-
-    def stream_idle_s(self) -> float:
-        """How long a response may stand still; 0.0: for ever."""
-        raise NotImplementedError
-
-    def now(self) -> float:
-        """The time."""
-        raise NotImplementedError
-
-
-class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
-    """The codec owns windows and order; ``sink`` is told what comes."""
-
-    deadline: float = 0.0
-    sink: ResponseSink | None = None
+    _deadline: float = 0.0
+    _sink: GuardedSink | None = None
     _stream: Stream | None = None  # once its head was sent
     _expires_at: float = 0.0
-    _bodiless: bool = False
     _content: RequestContent | None = None  # of the request, if it has any
     _complete: bool = False  # all of the request came
     _head: ResponseHead | None = None  # came, and is not passed on yet
     _first: bytes = b""  # of the body, that came along
     _ended: bool = False  # the response is whole
     _answered: bool = False
-    _in_chunks: bool = False
-    _held: bool = False
-    _unconsumed: int = 0
     _refused: bool = False  # the endpoint said that it did not process it
-    late: bool = False  # for the time that connecting may take
+    _late: bool = False  # for the time that connecting may take
     _asking: Asking | None = None  # of one that asks for a change of protocol
     _handed: HandedStream | None = None  # to a tunnel
 
@@ -111,34 +50,31 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         self._codec: Http2Connection = owner.http2()
         self._is_first: bool = first
         self._peer: bytes = peer
+        self._credit: AnswerCredit = AnswerCredit(owner)
 
     # --- the request (EndpointStream) -------------------------------------------------------
 
     def await_connection(self, sink: ResponseSink, expires_at: float) -> None:
-        self.sink = sink
+        self._sink = GuardedSink(sink, self)
         self._expires_at = expires_at
 
     def leave(self) -> ResponseSink | None:
-        """It goes on as another stream, which this tells whose it is."""
-        sink = self.sink
-        self.sink = None
-        return sink
+        guarded = self._sink
+        self._sink = None
+        return guarded.sink if guarded is not None else None
 
     def expires_at(self) -> float:
-        """When all must be over; 0.0: never."""
         return self._expires_at
 
+    def due_at(self) -> float:
+        return self._deadline
+
     def on_connected(self) -> None:
-        """There is room for it."""
-        self.deadline = 0.0
-        sink = self.sink
-        if sink is None:
+        self._deadline = 0.0
+        if self._sink is None:
             self._end_on_connection()
-            return
-        try:
-            sink.on_connected()
-        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
-            self._crash(sink)
+        else:
+            self._sink.on_connected()
 
     def begin(
         self,
@@ -147,8 +83,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         expires_at: float,
         upgrade: Upgrade | None = None,
     ) -> None:
-        self.sink = sink
-        self._bodiless = bodiless
+        self._sink = GuardedSink(sink, self)
         self._expires_at = expires_at
         self._asking = Asking(upgrade) if upgrade is not None else None
 
@@ -189,9 +124,8 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
             self._owner.await_settings(self)
 
     def on_settings(self) -> None:
-        """What the endpoint can do is known."""
         asking = self._asking
-        sink = self.sink
+        sink = self._sink
         if asking is None or asking.head is None or sink is None:
             return
         head = asking.head
@@ -199,12 +133,9 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         codec = self._codec
         if not codec.peer.connect_protocol:
             self._end_on_connection()
-            self.sink = None
-            self.deadline = 0.0
-            try:
-                sink.on_unable("it offers no extended CONNECT (RFC 8441), as WebSockets need")
-            except Exception:  # noqa: BLE001 - one stream's bug must not end the others
-                self._crash(sink)
+            self._sink = None
+            self._deadline = 0.0
+            sink.on_unable("it offers no extended CONNECT (RFC 8441), as WebSockets need")
             return
         if not codec.can_open():
             self._end_on_connection()
@@ -235,13 +166,8 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         content = self._content
         if content is None or not content.go_on(self._codec, stream):
             return
-        sink = self.sink
-        if sink is None:
-            return
-        try:
-            sink.on_endpoint_drained()
-        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
-            self._crash(sink)
+        if self._sink is not None:
+            self._sink.on_drained()
 
     def is_full(self) -> bool:
         return self._content is not None and self._content.waiting() > 0
@@ -254,25 +180,18 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         expires = self._expires_at
         if expires > 0.0 and (at == 0.0 or expires < at):
             at = expires
-        self.deadline = at
+        self._deadline = at
         if at > 0.0:
             self._owner.look_at(at)
 
     def take_answer(self, takes: bool) -> bool:
-        if self._held != takes:
-            return False
-        self._held = not takes
-        if takes and self._stream is not None:
-            self._codec.consumed(self._stream, self._unconsumed)
-            self._unconsumed = 0
-            self._owner.touch()
-        return True
+        return self._credit.hold(self._stream, not takes)
 
     def limit_reading(self, most: int) -> None:
         """What comes is bounded by the stream's window, which is the same for all."""
 
     def give_up(self) -> None:
-        self.sink = None
+        self._sink = None
         stream = self._stream
         if stream is not None and not (self._ended and self._complete):
             self._codec.reset(stream, CANCEL)
@@ -292,7 +211,7 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         return self._answered
 
     def ran_out_of_time(self) -> bool:
-        return self.late
+        return self._late
 
     def never_arrived(self) -> bool:
         return self._refused
@@ -300,8 +219,8 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
     def hand_over(self) -> Handed:
         stream = self._stream
         assert stream is not None
-        self.sink = None
-        self.deadline = 0.0
+        self._sink = None
+        self._deadline = 0.0
         handed = HandedStream(self._codec, stream, self)
         self._handed = handed
         return handed
@@ -325,13 +244,8 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
 
     def on_interim(self, stream: Stream, block: HeaderBlock) -> None:
         self._answered = True
-        sink = self.sink
-        if sink is None:
-            return
-        try:
-            sink.on_interim(response_head_of(block))
-        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
-            self._crash(sink)
+        if self._sink is not None:
+            self._sink.on_interim(response_head_of(block))
 
     def on_head(self, stream: Stream, block: HeaderBlock, end: bool) -> None:
         self._answered = True
@@ -350,31 +264,19 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
 
     def on_trailers(self, stream: Stream, block: HeaderBlock) -> None:
         self._ended = True
-        sink = self.sink
+        sink = self._sink
         if sink is None:
             return
         if self._head is not None:
-            if not self._first and self._is_dropped(sink, self._head, block.fields):
+            if not self._first and sink.drops(self._head, block.fields):
                 return
             self._answer_now(sink, False)
         # Before the body's end, which they are part of.
-        try:
-            sink.on_trailers(block.fields)
-        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
-            self._crash(sink)
-            return
-        self._pass_on(b"", passable_trailers(block.fields))
-
-    def _is_dropped(self, sink: ResponseSink, head: ResponseHead, trailers: list[Field]) -> bool:
-        try:
-            return sink.on_no_message(head, trailers)
-        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
-            self._crash(sink)
-            return True
+        if sink.on_trailers(block.fields):
+            self._pass_on(b"", passable_trailers(block.fields))
 
     def answer(self) -> None:
-        """All that came along with the head is there."""
-        sink = self.sink
+        sink = self._sink
         if sink is None:
             return
         consent = self._asking.take_consent() if self._asking is not None else None
@@ -383,16 +285,13 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         elif self._head is not None:
             self._answer_now(sink, self._ended)
 
-    def _switch(self, sink: ResponseSink, head: ResponseHead) -> None:
+    def _switch(self, sink: GuardedSink, head: ResponseHead) -> None:
         rest = self._first
         self._head = None
         self._first = b""
-        try:
-            sink.on_switched(head, rest)
-        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
-            self._crash(sink)
+        sink.on_switched(head, rest)
 
-    def _answer_now(self, sink: ResponseSink, complete: bool) -> None:
+    def _answer_now(self, sink: GuardedSink, complete: bool) -> None:
         head = self._head
         assert head is not None
         self._head = None
@@ -400,64 +299,50 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         self._first = b""
         size = len(body)
         if complete:
-            self.sink = None
-        elif not self._held:
+            self._sink = None
+        elif not self._credit.held:
             self.arm(self._owner.stream_idle_s())
-        try:
-            self._in_chunks = sink.frame_response(head)
-            if self._in_chunks:
-                body = encode_chunk(body) if body else b""
-                if complete:
-                    body += LAST_CHUNK
-            sink.on_response(head, body, complete)
-        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
-            self._crash(sink)
+        if not sink.frames(head):
             return
-        self._consume(size)
+        if sink.in_chunks:
+            body = encode_chunk(body) if body else b""
+            if complete:
+                body += LAST_CHUNK
+        if not sink.on_response(head, body, complete):
+            return
+        stream = self._stream
+        if stream is not None:
+            self._credit.passed_on(stream, size)
         if complete:
             self._done()
 
     def _pass_on(self, data: bytes, trailers: list[Field]) -> None:
-        sink = self.sink
+        sink = self._sink
         stream = self._stream
         if sink is None or stream is None:
             return
         complete = self._ended
         size = len(data)
         if complete:
-            self.sink = None
-        elif not self._held:  # else it is the client's turn
+            self._sink = None
+        elif not self._credit.held:  # else it is the client's turn
             self.arm(self._owner.stream_idle_s())
-        if self._in_chunks:
+        if sink.in_chunks:
             data = encode_chunk(data) if data else b""
             if complete:
                 data = data + last_chunk(trailers)
-        try:
-            sink.on_body(data, complete)
-        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
-            self._crash(sink)
+        if not sink.on_body(data, complete):
             return
-        self._consume(size)
+        self._credit.passed_on(stream, size)
         if complete:
             self._done()
-
-    def _consume(self, size: int) -> None:
-        """The endpoint may send as much again, unless the client takes no more."""
-        stream = self._stream
-        if stream is None or size == 0:
-            return
-        if self._held:
-            self._unconsumed += size
-        else:
-            self._codec.consumed(stream, size)
-            self._owner.touch()
 
     def _done(self) -> None:
         """The response is whole. What is left of the request nobody reads (RFC 9113, 8.1)."""
         stream = self._stream
         if stream is not None and not self._complete:
             self._codec.reset(stream, CANCEL)
-        self.deadline = 0.0
+        self._deadline = 0.0
         self._end_on_connection()
 
     # --- ends -------------------------------------------------------------------------------
@@ -473,59 +358,36 @@ class Http2EndpointStream(StreamReceiver, EndpointStream, StreamKeeper):
         if self._head is not None and self._ended:
             return  # it answered whole before; ``answer`` follows
         self._refused = code == REFUSED_STREAM
-        if code == CONNECTION_LOST:
-            reason = "the endpoint closed the connection before the response was whole"
-        elif self._refused:
-            reason = "the endpoint refused the stream"
-        else:
-            reason = f"the endpoint reset the stream (code {code})"
         self._end_on_connection()
         if self._refused:
             self._owner.on_refused()
-        self.fail(RESET, reason)
+        self.fail(RESET, why_reset(code))
 
     def turn_away(self) -> None:
-        """There is no room for it, and nothing of it was sent."""
         self._refused = True
         self.fail(RESET, "the endpoint takes no further streams on that connection")
 
-    def fail(self, outcome: int, reason: str) -> None:
-        """No whole response will come."""
+    def fail(self, outcome: int, reason: str, *, late: bool = False) -> None:
+        self._late = late
         handed = self._handed
         if handed is not None and handed.user is not None:
             handed.user.cut_off()
             return
-        sink = self.sink
-        self.sink = None
-        if sink is None:
-            return
-        try:
-            sink.on_endpoint_failed(outcome, reason)
-        except Exception:  # noqa: BLE001 - one stream's bug must not end the others
-            self._crash(sink)
+        sink = self._sink
+        self._sink = None
+        if sink is not None:
+            sink.on_failed(outcome, reason)
 
     def run_out_of_time(self) -> None:
-        """Its deadline passed."""
-        self.deadline = 0.0
+        self._deadline = 0.0
         stream = self._stream
         if stream is not None:
             self._codec.reset(stream, CANCEL)
             self._owner.touch()
         self._end_on_connection()
-        if 0.0 < self._expires_at <= self._owner.now():
-            self.fail(TIMEOUT, "the whole request took too long")
-        elif stream is None and self._asking is None:
-            self.late = True
-            self.fail(CONNECT_FAILED, "it did not say in time how many streams it takes (SETTINGS)")
-        elif self._answered:
-            self.fail(TIMEOUT, "the response stood still too long")
+        expired = 0.0 < self._expires_at <= self._owner.now()
+        if stream is None and self._asking is None and not expired:
+            why = "it did not say in time how many streams it takes (SETTINGS)"
+            self.fail(CONNECT_FAILED, why, late=True)
         else:
-            self.fail(TIMEOUT, "the first byte took too long")
-
-    def _crash(self, sink: ResponseSink) -> None:
-        report_bug("on a stream to an endpoint")
-        self.sink = None
-        try:
-            sink.on_crash()
-        finally:
-            self.give_up()
+            self.fail(TIMEOUT, why_late(expired, self._answered))
