@@ -1,5 +1,6 @@
 """What was asked and answered: every body is numbered, and every request ends exactly once."""
 
+from tests.whole.generations import check_prompt
 from tests.whole.kernel import Kernel
 
 _PATTERN = b"".join(b"%d," % number for number in range(120_000))
@@ -16,12 +17,19 @@ def content(number: int, start: int, end: int) -> bytes:
 class Asked:
     """A request. ``ended``: how, once it has; "" before."""
 
-    __slots__ = ("answers", "ended", "given", "method", "number", "over", "sent", "size")
+    __slots__ = (
+        *("answers", "data", "ended", "fields", "given", "method", "number", "over", "sent"),
+        *("size", "target", "tenant"),
+    )
 
     def __init__(self, number: int, method: str, size: int) -> None:
         self.number = number
         self.method = method
+        self.target = f"/{number}"
+        self.fields: list[tuple[str, str]] = []  # beside those that any has
         self.size = size  # of its body
+        self.data = b""  # its body, where that is a prompt
+        self.tenant = ""  # who asks
         self.sent = False  # its client has sent all of it
         self.given = 0  # how often an endpoint got it
         self.answers = 0  # that endpoints began
@@ -32,18 +40,45 @@ class Asked:
     def repeatable(self) -> bool:
         return self.method not in ("POST", "TUNNEL")
 
+    @property
+    def most_given(self) -> int:
+        """A prompt goes to so many at most: three attempts, and two that go on."""
+        return 6 if self.data else 4
+
+    def piece(self, start: int, end: int) -> bytes:
+        """Of its body."""
+        return self.data[start:end] if self.data else content(self.number, start, end)
+
 
 class Answer:
     """What an endpoint says to a request, once more its client's than all the balancer's."""
 
-    __slots__ = ("asked", "finished", "number", "size", "status")
+    __slots__ = (
+        "asked",
+        "data",
+        "finished",
+        "heard",
+        "number",
+        "size",
+        "status",
+        "tokens",
+        "truncated",
+    )
 
     def __init__(self, number: int, asked: Asked, status: int, size: int) -> None:
         self.number = number
         self.asked = asked
         self.status = status
-        self.size = size  # of its body, as its client is to have it
+        self.size = size  # of its body, as it is sent
+        self.data = b""  # its body, where that is a model's
+        self.heard = b""  # it, as its client is to have it
+        self.tokens = 0  # of prompt and answer
+        self.truncated = False  # it ended in order, and not at its end
         self.finished = False  # all of it was sent
+
+    def piece(self, start: int, end: int) -> bytes:
+        """Of its body, as it is sent."""
+        return self.data[start:end] if self.data else content(self.number, start, end)
 
 
 class Book:
@@ -55,6 +90,8 @@ class Book:
         self.answers: list[Answer] = []
         self.disturbed = ""  # by what first
         self.ends: dict[str, int] = {}
+        self.spent: dict[str, float] = {}  # tokens, by tenants, of all that was answered
+        self.guessed: set[str] = set()  # tenants of which no engine told all that it took
 
     @property
     def harmless(self) -> bool:
@@ -78,8 +115,10 @@ class Book:
     def given(self, asked: Asked) -> None:
         """An endpoint got its head."""
         asked.given += 1
-        assert asked.given == 1 or asked.repeatable, f"request {asked.number} was done twice"
-        assert asked.given <= 4, f"request {asked.number} was sent {asked.given} times"
+        once = not asked.repeatable and not asked.data
+        assert asked.given == 1 or not once, f"request {asked.number} was done twice"
+        told = f"request {asked.number} was sent {asked.given} times"
+        assert asked.given <= asked.most_given, told
 
     def end(self, asked: Asked, how: str) -> None:
         """Its client has an answer, or sees that there will be none."""
@@ -108,17 +147,20 @@ class Hearing:
             assert answer.status == status, f"{asked.number}: {status} in place of {answer.status}"
             self.answer = answer
         else:
-            assert status in (400, 408, 429, 502, 503, 504), f"{asked.number}: {status}"
+            assert status in (400, 404, 408, 429, 502, 503, 504), f"{asked.number}: {status}"
             assert not book.harmless, f"request {asked.number} was refused with {status}"
 
     def body(self, data: bytes) -> None:
         answer = self.answer
         start = self.at
         self.at = end = start + len(data)
-        if answer is not None:
-            assert end <= answer.size, f"answer {answer.number} has more than {answer.size} bytes"
-            if data != content(answer.number, start, end):
-                raise AssertionError(f"answer {answer.number}: lost, doubled or changed at {start}")
+        if answer is None:
+            return
+        heard = answer.heard
+        size = len(heard) or answer.size
+        assert end <= size, f"answer {answer.number} has more than {size} bytes"
+        if data != (heard[start:end] if heard else content(answer.number, start, end)):
+            raise AssertionError(f"answer {answer.number}: lost, doubled or changed at {start}")
 
     def whole(self) -> None:
         """Its client sees that this was all."""
@@ -126,9 +168,16 @@ class Hearing:
         if answer is None:
             self.book.end(self.asked, f"refused with {self.status}")
             return
-        assert answer.finished, f"answer {answer.number} was cut and looks whole"
-        assert self.at == answer.size, f"answer {answer.number} ends at {self.at} of {answer.size}"
+        size = len(answer.heard)
+        if not size or (answer.truncated and self.at < size):
+            assert answer.finished, f"answer {answer.number} was cut and looks whole"
+            size = answer.size if not size else self.at
+        assert self.at == size, f"answer {answer.number} ends at {self.at} of {size}"
         self.book.end(self.asked, "answered")
+        tenant = self.asked.tenant
+        self.book.spent[tenant] = self.book.spent.get(tenant, 0.0) + answer.tokens
+        if b'"usage"' not in answer.data:
+            self.book.guessed.add(tenant)
 
     def cut(self) -> None:
         """Its client sees that it is not whole."""
@@ -138,10 +187,12 @@ class Hearing:
 class Given:
     """A request as an endpoint gets it, checked as it comes."""
 
-    __slots__ = ("asked", "at", "whole")
+    __slots__ = ("asked", "at", "data", "target", "whole")
 
-    def __init__(self, book: Book, target: str, method: str) -> None:
-        self.asked = book.asked[int(target[1:])]
+    def __init__(self, book: Book, target: str, method: str, number: str = "") -> None:
+        self.asked = book.asked[int(number or target[1:])]
+        self.target = target
+        self.data = bytearray()  # a prompt's
         assert method == self.asked.method, f"{method} in place of {self.asked.method}"
         self.at = 0
         self.whole = False
@@ -151,6 +202,9 @@ class Given:
         start = self.at
         self.at = end = start + len(data)
         asked = self.asked
+        if asked.data:
+            self.data += data
+            return
         assert end <= asked.size, f"request {asked.number} has more than {asked.size} bytes"
         if data != content(asked.number, start, end):
             raise AssertionError(f"request {asked.number}: lost, doubled or changed at {start}")
@@ -158,5 +212,8 @@ class Given:
     def end(self) -> None:
         asked = self.asked
         assert asked.sent, f"request {asked.number} looks whole and is not sent"
-        assert self.at == asked.size, f"request {asked.number} ends at {self.at} of {asked.size}"
         self.whole = True
+        if asked.data:
+            check_prompt(asked.data, bytes(self.data))
+            return
+        assert self.at == asked.size, f"request {asked.number} ends at {self.at} of {asked.size}"

@@ -7,7 +7,7 @@ from random import Random
 
 import msgspec
 
-from penstock.core.health.health import DOWN, UP
+from penstock.core.health.health import UP
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.layout import S_DRAINING, S_HEALTH, S_WEIGHT_PPM
 from penstock.dataplane.board.memory import create_board
@@ -17,18 +17,27 @@ from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.worker.serving import Worker
 from tests.harness.fake.stage import address_of
 from tests.whole.book import Book
+from tests.whole.disturbances import Disturbances
 from tests.whole.http1 import Http1Client
 from tests.whole.http1_endpoint import Http1Endpoint
 from tests.whole.http2 import Http2Client, Http2Endpoint
 from tests.whole.kernel import Far, Kernel, Place
-from tests.whole.laws import check_alarms, check_counters, check_held, check_limits
+from tests.whole.laws import (
+    check_alarms,
+    check_budgets,
+    check_counters,
+    check_held,
+    check_limits,
+    check_places,
+)
+from tests.whole.ledger import Ledger
 from tests.whole.party import Party
 from tests.whole.tunnels import TcpClient, TcpEndpoint
-from tests.whole.worlds import ROWS, STREAM_ROWS, Bookkeeper, Setting
+from tests.whole.wishes import a_generation, anything
+from tests.whole.worlds import ALL_ROWS, ROWS, STREAM_ROWS, Bookkeeper, Setting
 
 EPISODE_STEPS = 2000
 _ASKING = (Http1Client, Http2Client, TcpClient)
-_ALL_ROWS = ROWS + len(STREAM_ROWS)
 _MOST_CLIENTS = 6
 _LOOK_EVERY = 64  # steps
 _MOST_ROUNDS = 20_000  # until all that is left to do is done
@@ -44,14 +53,13 @@ class _Bugs(io.StringIO):
     """In place of standard error, where the loop says what it caught."""
 
 
-class Episode:
+class Episode(Disturbances):
     """``with Episode(seed) as episode: episode.run(steps)``."""
 
     def __init__(self, seed: int, loses: float = 0.0) -> None:
         self.seed = seed
         self.rng = Random(seed)
-        self.random = self.rng.random
-        self.calm = self.random() < 0.4
+        self.calm = self.rng.random() < 0.4
         self.steps = 0
         self.acts = 0  # of clients and endpoints
         self.shown = 60  # events, of a run that failed
@@ -59,13 +67,13 @@ class Episode:
         self.kernel.loses = loses
         self.book = Book(self.kernel)
         self.setting = Setting(self.rng, self.calm)
-        if self.setting.limits:
+        if self.setting.limits and not self.calm:
             self.book.disturb("limits")
         if not self.calm and "admission" in self.setting.settings:
             self.book.disturb("a short queue")
         Bookkeeper.forget()
-        self.board = create_board(workers=1, endpoint_rows=_ALL_ROWS, pool_rows=3)
-        for row in range(_ALL_ROWS):
+        self.board = create_board(workers=1, endpoint_rows=ALL_ROWS, pool_rows=4)
+        for row in range(ALL_ROWS):
             place = Place(self.kernel, row)
             self.kernel.places.append(place)
             self.kernel.servers[address_of(row)] = place  # type: ignore[assignment]
@@ -74,6 +82,7 @@ class Episode:
         self.context = Context(self.board, 0, os.getpid(), self.kernel)
         self.loop = self.context.loop
         self.kernel.made_poller.stop = self.loop.stop
+        self.ledger = Ledger(self.kernel, self.context)
         self.worker = Worker(self.context)
         self.loop.chores += [self.worker, self.context.log]
         self.loop.batch_chores.append(self.worker)
@@ -81,7 +90,7 @@ class Episode:
         self.streams = self.kernel.listen()
         self._generation = 0
         self.rows = list(range(ROWS))
-        self._apply(self.setting.snapshot(self.rows), self.listening.fd, self.streams.fd)
+        self.apply(self.setting.snapshot(self.rows), self.listening.fd, self.streams.fd)
         self.parties: list[Party] = []
         self.clients = 0  # among them
         self.asks = True
@@ -126,12 +135,14 @@ class Episode:
         if roll < 0.94:
             self._someone_acts()
         elif roll < 0.97:
-            if kernel.connecting:
+            if self.ledger.is_asked:
+                self.ledger.answer()
+            elif kernel.connecting:
                 kernel.someone_gets_through(self.calm or roll < 0.965)
         elif roll < 0.995 or self.calm:
             kernel.now += 0.02 * self.random()
         else:
-            self._disturb()
+            self.disturb()
         if roll > 0.2:
             self.turn()
         if self.steps % _LOOK_EVERY == 0:
@@ -172,9 +183,10 @@ class Episode:
         self.clients += 1
 
     def _client(self, far: Far) -> Party:
+        wish = a_generation if self.random() < self.setting.models_share else anything
         if self.random() < self.setting.http2_share:
-            return Http2Client(self.book, far)
-        return Http1Client(self.book, far, self.setting.upgrades)
+            return Http2Client(self.book, far, wish)
+        return Http1Client(self.book, far, self.setting.upgrades, wish)
 
     def _take_arrived(self) -> None:
         for far in self.kernel.arrived:
@@ -195,68 +207,13 @@ class Episode:
         if self.kernel.closed:
             self.kernel.forget_closed()
 
-    # --- disturbances -----------------------------------------------------------------------
+    # --- the world --------------------------------------------------------------------------
 
-    def _disturb(self) -> None:
-        """Something that clients may be refused for."""
-        roll = self.random()
-        kernel = self.kernel
-        party = self.rng.choice(self.parties) if self.parties else None
-        if roll < 0.25 and party is not None:
-            self.book.disturb(f"{party} that leaves")
-            party.leave(self.rng.choice(("half-close", "close", "reset")))
-        elif roll < 0.38 and isinstance(party, Http2Client) and party.waiting:
-            self.book.disturb(f"{party} that cancels")
-            party.cancel()
-        elif roll < 0.38 and isinstance(party, Http2Endpoint) and party.may_refuse:
-            self.book.disturb(f"{party} that resets a stream")
-            party.refuse()
-        elif roll < 0.42 and party is not None:
-            kernel.note(party, "stops or begins to read")
-            self.book.disturb("one who does not read")
-            party.reading = not party.reading
-        elif roll < 0.5:
-            place = self.rng.choice(kernel.places)
-            place.manner = self.rng.choice(("accept", "accept", "later", "refuse", "unreachable"))
-            kernel.note("endpoint", place.row, "takes connections:", place.manner)
-            self.book.disturb(f"endpoint {place.row}")
-        elif roll < 0.65:
-            row = kernel.below(_ALL_ROWS)
-            cell = self.board.state(row) + self.rng.choice((S_HEALTH, S_DRAINING))
-            if cell == self.board.state(row) + S_HEALTH:
-                self.board.cells[cell] = self.rng.choice((UP, UP, DOWN))
-            else:
-                self.board.cells[cell] = self.rng.choice((0, 0, 1))
-            self.board.state_changed(row)
-            kernel.note("endpoint", row, "has another state")
-            self.book.disturb("a state")
-        elif roll < 0.8:
-            self.rows = sorted(self.rng.sample(range(ROWS), 1 + kernel.below(ROWS)))
-            kernel.note("reload: endpoints", self.rows)
-            self.book.disturb("a reload")
-            if self.random() < 0.4:
-                self.setting.change()
-            self._apply(self.setting.snapshot(self.rows))
-        elif roll < 0.83:
-            kernel.no_descriptors = not kernel.no_descriptors
-            kernel.note("descriptors:", "none" if kernel.no_descriptors else "again")
-            self.book.disturb("no descriptors")
-        else:
-            seconds = self.rng.choice((0.3, 1.0, 3.0, 11.0, 80.0))
-            kernel.note(seconds, "s pass")
-            self.book.disturb("time")
-            self.pass_time(seconds)
-
-    def pass_time(self, seconds: float) -> None:
-        end = self.kernel.now + seconds
-        while self.kernel.now < end:
-            self.kernel.now = min(end, self.kernel.now + max(0.26, seconds / 8))
-            self.turn()
-
-    def _apply(self, snapshot: Snapshot, *listening: int) -> None:
+    def apply(self, snapshot: Snapshot, *listening: int) -> None:
         self._generation += 1
         snapshot = msgspec.structs.replace(snapshot, generation=self._generation)
         names = ["main", "streams"] if listening else []
+        self.ledger.configure(snapshot)
         self.worker.configure(msgspec.to_builtins(snapshot), names, list(listening))
 
     def _retire(self) -> None:
@@ -300,6 +257,7 @@ class Episode:
         kernel.note("--- from here on all goes well")
         self.asks = False
         kernel.calm_down()
+        self.ledger.manner = "at once"
         self._all_is_well()
         self._finish()
         for party in list(self.parties):
@@ -317,10 +275,13 @@ class Episode:
         self.pass_time(_IDLE_S)
         self.look()
         self._check_idle()
+        check_places(self.ledger, self.setting.limits)
+        if self.book.harmless and not self.setting.hedges:
+            check_budgets(self.ledger, self.setting.limits, self.book)
         self._stop()
 
     def _all_is_well(self) -> None:
-        for row in range(_ALL_ROWS):
+        for row in range(ALL_ROWS):
             self.board.cells[self.board.state(row) + S_HEALTH] = UP
             self.board.cells[self.board.state(row) + S_DRAINING] = 0
             self.board.state_changed(row)
@@ -333,6 +294,9 @@ class Episode:
             moved = False
             while kernel.connecting:
                 kernel.someone_gets_through(True)
+                moved = True
+            if self.ledger.is_asked:
+                self.ledger.answer()
                 moved = True
             if kernel.arrived:
                 self._take_arrived()

@@ -4,9 +4,8 @@ from tests.whole.book import Asked, Book, Hearing
 from tests.whole.kernel import Far
 from tests.whole.messages import CLOSE, RAW, Http1Party
 from tests.whole.tunnels import Flow
+from tests.whole.wishes import Wish, anything
 
-METHODS = ("GET", "GET", "GET", "POST", "POST", "PUT", "HEAD", "DELETE")
-STATUSES = (200, 200, 200, 200, 204, 304, 404, 500)
 HINT = "</style.css>"  # of a 103
 _MOST_REQUESTS = 12  # of a connection
 
@@ -16,8 +15,9 @@ class Http1Client(Http1Party):
 
     kind = "client"
 
-    def __init__(self, book: Book, far: Far, upgrades: float) -> None:
+    def __init__(self, book: Book, far: Far, upgrades: float, wish: Wish = anything) -> None:
         super().__init__(book, far)
+        self.wish = wish
         self._upgrades = upgrades  # how often it asks for another protocol
         self.flow: Flow | None = None  # once it has it
         self.waiting: list[Asked] = []
@@ -67,17 +67,17 @@ class Http1Client(Http1Party):
         assert self._later is not None
         asked, chunked = self._later
         self._later = None
-        self.put_body(asked.number, asked.size, chunked=chunked)
+        self.put_body(asked, chunked=chunked)
         self._ends.append((self.queued, asked))
         self.push(self.some_bytes())
 
     def ask(self) -> None:
         kernel = self.kernel
-        method = METHODS[kernel.below(len(METHODS))]
-        size = self.some_size() if method in ("POST", "PUT") else 0
-        asked = self.book.ask(method, size)
+        asked = self.wish(self)
+        method, size = asked.method, asked.size
         self.waiting.append(asked)
-        lines = f"{method} /{asked.number} HTTP/{self.version}\r\nHost: site.example\r\n"
+        lines = f"{method} {asked.target} HTTP/{self.version}\r\nHost: site.example\r\n"
+        lines += "".join(f"{name}: {value}\r\n" for name, value in asked.fields)
         modern = self.version == "1.1"
         chunked = modern and size > 0 and kernel.random() < 0.5
         waits = modern and size > 0 and kernel.random() < 0.1
@@ -101,7 +101,7 @@ class Http1Client(Http1Party):
             self._later = (asked, chunked)
         else:
             if size:
-                self.put_body(asked.number, size, chunked=chunked)
+                self.put_body(asked, chunked=chunked)
             self._ends.append((self.queued, asked))
         if kernel.random() < 0.7:
             self.push(self.some_bytes())

@@ -1,10 +1,11 @@
 """Endpoints that speak HTTP/1.1."""
 
-from tests.whole.book import Answer, Asked, Book, Given, content
-from tests.whole.http1 import HINT, STATUSES
+from tests.whole.book import Answer, Asked, Book, Given
+from tests.whole.http1 import HINT
 from tests.whole.kernel import Far
 from tests.whole.messages import RAW, Http1Party
 from tests.whole.tunnels import Flow
+from tests.whole.wishes import reply_to
 
 
 class Http1Endpoint(Http1Party):
@@ -21,7 +22,7 @@ class Http1Endpoint(Http1Party):
         self._fails = fails  # how often it answers 503
         self._closes = False  # once this answer is sent
         self._body_at = -1  # where an answer begins whose end is the connection's; -1: it has one
-        self._later: tuple[int, int, int] | None = None  # what is still to be streamed
+        self._later: tuple[Answer, int] | None = None  # what is still to be streamed, from where
         self._asked_for = ""  # another protocol, by this request
         self.flow: Flow | None = None  # since it agreed to one
 
@@ -69,7 +70,7 @@ class Http1Endpoint(Http1Party):
         if "expect" in fields and self.kernel.random() < 0.8:
             self.put(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._asked_for = fields.get("upgrade", "")
-        self.given = Given(self.book, target, method)
+        self.given = Given(self.book, target, method, fields.get("x-number", ""))
         self.kernel.note(self, "gets", target)
         self.await_body(fields, bodiless=False, until_close=False)
 
@@ -116,16 +117,14 @@ class Http1Endpoint(Http1Party):
             assert self._asked_for == "raw"
             self._agree(asked)
             return
-        status = STATUSES[kernel.below(len(STATUSES))]
-        if self._fails and kernel.random() < self._fails:
-            status = 503
-            self.book.disturb("an endpoint that answers 503")
-        bodiless = asked.method == "HEAD" or status in (204, 304)
-        size = self.some_size()
-        answer = self.book.answer(asked, status, 0 if bodiless else size)
+        answer, fields = reply_to(self, given, self._fails)
         self.answer = answer
+        status = answer.status
+        bodiless = asked.method == "HEAD" or status in (204, 304)
+        size = self.some_size() if bodiless else answer.size
         framing = kernel.below(10)
         lines = f"HTTP/1.1 {status} Said\r\nX-Answer: {answer.number}\r\n"
+        lines += "".join(f"{name}: {value}\r\n" for name, value in fields)
         if kernel.random() < 0.05:
             self.put(b"HTTP/1.1 103 Early Hints\r\nLink: %b\r\n\r\n" % HINT.encode())
         chunked = until_close = False
@@ -149,19 +148,20 @@ class Http1Endpoint(Http1Party):
         if bodiless:
             self._ends_at = self.queued
         elif chunked and size > 200 and kernel.random() < 0.5:
-            self._later = (answer.number, 0, size)
+            self._later = (answer, 0)
         else:
-            self.put_body(answer.number, size, chunked=chunked)
+            self.put_body(answer, chunked=chunked)
             self._ends_at = self.queued
         self.push(self.some_bytes())
 
     def _stream_on(self) -> None:
         """The next chunk of an answer that is not all there."""
         assert self._later is not None
-        number, at, size = self._later
+        answer, at = self._later
+        size = answer.size
         end = min(size, at + 1 + self.kernel.below(max(size // 8, 64)))
-        self.put(b"%x\r\n%b\r\n" % (end - at, content(number, at, end)))
-        self._later = (number, end, size)
+        self.put(b"%x\r\n%b\r\n" % (end - at, answer.piece(at, end)))
+        self._later = (answer, end)
         if end == size:
             self._later = None
             self.put(b"0\r\n\r\n")
@@ -197,6 +197,7 @@ class Http1Endpoint(Http1Party):
             in_order = how == "half-close" or (how == "close" and not self.far.inbox)
             if in_order:  # nobody can tell that it was to have more
                 answer.size = self.far.sent - self._body_at
+                answer.truncated = True
                 answer.finished = True
         super().leave(how)
 

@@ -10,9 +10,10 @@ from tests.harness.http2_frames import (
     setting,
 )
 from tests.whole.book import Asked, Book, Given, Hearing
-from tests.whole.http1 import HINT, METHODS, STATUSES
+from tests.whole.http1 import HINT
 from tests.whole.kernel import Far
 from tests.whole.streams import STREAMS, Fields, Http2Party, Sending
+from tests.whole.wishes import Wish, anything, reply_to
 
 _AT_ONCE = 4  # streams of a client
 _MOST_REQUESTS = 20  # of a connection
@@ -23,8 +24,9 @@ class Http2Client(Http2Party):
 
     kind = "client"
 
-    def __init__(self, book: Book, far: Far) -> None:
+    def __init__(self, book: Book, far: Far, wish: Wish = anything) -> None:
         super().__init__(book, far)
+        self.wish = wish
         self.asks = True
         self._next = 1
         self._streams: dict[int, Asked] = {}
@@ -62,9 +64,8 @@ class Http2Client(Http2Party):
 
     def ask(self) -> None:
         kernel = self.kernel
-        method = METHODS[kernel.below(len(METHODS))]
-        size = self.some_size() if method in ("POST", "PUT") else 0
-        asked = self.book.ask(method, size)
+        asked = self.wish(self)
+        method, size = asked.method, asked.size
         stream = self._next
         self._next += 2
         self._streams[stream] = asked
@@ -73,7 +74,8 @@ class Http2Client(Http2Party):
             (b":method", method.encode()),
             (b":scheme", b"http"),
             (b":authority", b"site.example"),
-            (b":path", b"/%d" % asked.number),
+            (b":path", asked.target.encode()),
+            *((name.lower().encode(), value.encode()) for name, value in asked.fields),
         ]
         if size and kernel.random() < 0.5:
             fields.append((b"content-length", b"%d" % size))
@@ -81,8 +83,7 @@ class Http2Client(Http2Party):
         flags = END_HEADERS if size else END_HEADERS | END_STREAM
         self.put(frame(HEADERS, flags, stream, block(*fields)))
         if size:
-            sending = self._sending[stream] = Sending(asked.number, size)
-            sending.asked = asked
+            self._sending[stream] = Sending(asked)
         else:
             self._ends.append((self.queued, asked))
         self._to_ask -= 1
@@ -225,7 +226,7 @@ class Http2Endpoint(Http2Party):
         assert stream not in self._reading, f"{self} gets a second head on {stream}"
         self.kernel.note(self, "gets", fields[":path"], "on", stream)
         assert fields[":authority"] == "site.example", fields
-        given = Given(self.book, fields[":path"], fields[":method"])
+        given = Given(self.book, fields[":path"], fields[":method"], fields.get("x-number", ""))
         self.open_stream(stream)
         self._given[stream] = self._reading[stream] = given
 
@@ -254,14 +255,11 @@ class Http2Endpoint(Http2Party):
         kernel = self.kernel
         del self._given[stream]
         asked = given.asked
-        status = STATUSES[kernel.below(len(STATUSES))]
-        if self._fails and kernel.random() < self._fails:
-            status = 503
-            self.book.disturb("an endpoint that answers 503")
+        answer, more = reply_to(self, given, self._fails)
+        status, size = answer.status, answer.size
         bodiless = asked.method == "HEAD" or status in (204, 304)
-        size = 0 if bodiless else self.some_size()
-        answer = self.book.answer(asked, status, size)
         fields = [(b":status", b"%d" % status), (b"x-answer", b"%d" % answer.number)]
+        fields += [(name.lower().encode(), value.encode()) for name, value in more]
         if size and kernel.random() < 0.5:
             fields.append((b"content-length", b"%d" % size))
         kernel.note(self, "answers", asked.number, "with", answer.number, status, size)
@@ -274,8 +272,7 @@ class Http2Endpoint(Http2Party):
         if ends:
             self._ends.append((self.queued, answer))
         else:
-            sending = self._sending[stream] = Sending(answer.number, size)
-            sending.answer = answer
+            sending = self._sending[stream] = Sending(answer)
             sending.trickles = kernel.random() < 0.3
         self.push(self.some_bytes())
 

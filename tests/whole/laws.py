@@ -1,6 +1,9 @@
 """What must hold of a worker at any time, and once all is over."""
 
+from collections.abc import Sequence
+
 from penstock.core.measure.histogram import BUCKETS
+from penstock.core.snapshot import Limit
 from penstock.dataplane.board.layout import P_HISTOGRAMS
 from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.endpoint.http1 import Http1Connection
@@ -8,6 +11,8 @@ from penstock.dataplane.io.loop import READABLE, Loop, Pollable
 from penstock.dataplane.pool.limits import Limits
 from penstock.dataplane.tunnel.socket_side import SocketSide
 from penstock.dataplane.worker.serving import Worker
+from tests.whole.book import Book
+from tests.whole.ledger import Ledger
 
 _TOTAL = 3  # of the phases of histograms
 _MOST_HELD = 140_000  # bytes that one connection may hold for a peer: a read's worth, or two
@@ -65,3 +70,21 @@ def check_limits(limits: Limits) -> None:
     """All that was reserved is settled."""
     for holding in limits.slices._holdings.values():
         assert holding.running == 0, f"{holding.running} places of a limit are still taken"
+
+
+def check_places(ledger: Ledger, limits: Sequence[Limit]) -> None:
+    """Whoever had a place gave it back, to the owner."""
+    for limit in limits:
+        taken = ledger.taken(limit.name) if limit.counts == "concurrent" else {}
+        left = {subject: amount for subject, amount in taken.items() if amount}
+        assert not left, f"places of {limit.name!r} are taken, and nobody has them: {left}"
+
+
+def check_budgets(ledger: Ledger, limits: Sequence[Limit], book: Book) -> None:
+    """What engines said they took is what is not there any more."""
+    for limit in limits:
+        tenant = limit.name.partition(" ")[0]
+        if limit.budget and tenant not in book.guessed:
+            taken = sum(ledger.taken(limit.name).values())
+            told = book.spent.get(tenant, 0.0)
+            assert abs(taken - told) < 1e-3, f"{limit.name!r}: {taken} taken, and {told} told"

@@ -1,6 +1,6 @@
 """HTTP/1.1 as it comes, read strictly."""
 
-from tests.whole.book import Book, content
+from tests.whole.book import Answer, Asked, Book
 from tests.whole.kernel import Far
 from tests.whole.party import Party
 
@@ -108,13 +108,14 @@ class Http1Party(Party):
         self.on_head(start, fields)
         return True
 
-    def put_body(self, number: int, size: int, *, chunked: bool) -> None:
+    def put_body(self, what: Asked | Answer, *, chunked: bool) -> None:
+        size = what.size
         if not chunked:
-            self.put(content(number, 0, size))
+            self.put(what.piece(0, size))
             return
         at = 0
         while at < size:
             end = min(size, at + 1 + self.kernel.below(_PIECE))
-            self.put(b"%x\r\n%b\r\n" % (end - at, content(number, at, end)))
+            self.put(b"%x\r\n%b\r\n" % (end - at, what.piece(at, end)))
             at = end
         self.put(b"0\r\n\r\n")

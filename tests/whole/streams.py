@@ -16,7 +16,7 @@ from tests.harness.http2_frames import (
     frame,
     setting,
 )
-from tests.whole.book import Answer, Asked, Book, content
+from tests.whole.book import Answer, Asked, Book
 from tests.whole.kernel import Far
 from tests.whole.party import Party
 
@@ -32,14 +32,12 @@ Fields = dict[str, str]
 class Sending:
     """A body that waits for the peer's windows. ``begun_at``: how much of it was put."""
 
-    __slots__ = ("answer", "asked", "at", "number", "size", "trickles")
+    __slots__ = ("at", "size", "trickles", "what")
 
-    def __init__(self, number: int, size: int) -> None:
-        self.number = number
-        self.size = size
+    def __init__(self, what: Asked | Answer) -> None:
+        self.what = what
+        self.size = what.size
         self.at = 0
-        self.asked: Asked | None = None
-        self.answer: Answer | None = None
         self.trickles = False
 
 
@@ -223,7 +221,7 @@ class Http2Party(Party):
         return sent
 
     def _send_data(self, stream: int, sending: Sending, end: int) -> None:
-        data = content(sending.number, sending.at, end)
+        data = sending.what.piece(sending.at, end)
         last = end == sending.size
         flags = END_STREAM if last else 0
         size = len(data)
@@ -239,9 +237,7 @@ class Http2Party(Party):
         sending.at = end
         if last:
             del self._sending[stream]
-            what = sending.asked or sending.answer
-            assert what is not None
-            self._ends.append((self.queued, what))
+            self._ends.append((self.queued, sending.what))
 
     def widen(self) -> None:
         """Its window, where it is small: the end is to come soon."""

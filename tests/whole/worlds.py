@@ -15,6 +15,7 @@ from penstock.core.snapshot import (
     Breaker,
     Connections,
     Hedge,
+    Key,
     Limit,
     LimitChoice,
     Match,
@@ -22,15 +23,20 @@ from penstock.core.snapshot import (
     Pool,
     PoolTimeouts,
     Queue,
+    Resume,
     Retry,
     Snapshot,
+    Tenant,
 )
 from penstock.core.ticket import Ticket
 from tests.harness.fake.stage import member, pool_of
 from tests.harness.world import listener, route, world
+from tests.whole.generations import TENANTS, digest_of
 
 ROWS = 6
 STREAM_ROWS = (6, 7)  # of endpoints whose connections are relayed unread
+MODEL_ROWS = (8, 9, 10)  # of engines
+ALL_ROWS = ROWS + len(STREAM_ROWS) + len(MODEL_ROWS)
 _POLICIES = ("round-robin", "least-request", "power-of-two", "random", "least-response-time")
 
 
@@ -67,18 +73,64 @@ class Setting:
         self.calm = calm
         self.keeps_book = rng.random() < 0.6
         share = rng.choice((0.0, 0.5, 1.0))
-        self.http2_rows = frozenset(row for row in range(ROWS) if rng.random() < share)
+        self.http2_rows = frozenset(row for row in range(ALL_ROWS) if rng.random() < share)
         self.http2_share = rng.choice((0.0, 0.5, 1.0))  # of clients
+        self.models_share = rng.choice((0.0, 0.3, 1.0))  # of clients
         self.settings = self._pool()
-        self.limits: tuple[Limit, ...] = ()
+        self.models = self._models()
+        self.route_limits: tuple[Limit, ...] = ()
         if not calm and rng.random() < 0.2:
-            self.limits = (Limit("places", "concurrent", float(rng.choice((2, 4, 20)))),)
+            self.route_limits = (Limit("places", "concurrent", float(rng.choice((2, 4, 20)))),)
+        self.limits: tuple[Limit, ...] = self.route_limits  # all that there are
+        self.tenants = self._tenants()
         self.upgrades = 0.0 if self.http2_rows else rng.choice((0.0, 0.05, 0.3))
         self.streams_share = rng.choice((0.0, 0.0, 0.1, 0.4))  # of clients
 
     def change(self) -> None:
         """Its pool has other settings from the next snapshot on."""
         self.settings = self._pool()
+        self.models = self._models()
+
+    @property
+    def hedges(self) -> bool:
+        """Whether some are asked of two."""
+        return "hedge" in self.settings
+
+    def _tenants(self) -> tuple[Tenant, ...]:
+        """Each with limits of its own, or none."""
+        rng = self.rng
+        plenty = 1e9 if self.calm else rng.choice((1e9, 3000.0))
+        places = 1000.0 if self.calm else rng.choice((1000.0, 3.0))
+        made = []
+        for name in TENANTS:
+            limits = (
+                Limit(f"{name} places", "concurrent", places),
+                Limit(f"{name} tokens", "tokens", plenty, "ever", budget=True),
+                Limit(f"{name} rate", "input_tokens", plenty, "minute", by=("model",)),
+            )
+            given = tuple(each for each in limits if rng.random() < 0.6)
+            made.append(Tenant(name, (Key("ci", digest_of(name)),), limits=given))
+            self.limits += given
+        return tuple(made)
+
+    def _models(self) -> dict[str, Any]:
+        """What the pool of engines has beside what others have."""
+        rng = self.rng
+        calm = self.calm
+        settings: dict[str, Any] = {"usage": rng.choice(("off", "asked", "hidden", "hidden"))}
+        slow = rng.choice((0.5, 3.0)) if not calm else 0.0
+        settings["timeouts"] = PoolTimeouts(
+            connect_s=2.0 if not calm else 60.0,
+            first_token_s=rng.choice((0.0, slow)),
+            token_s=rng.choice((0.0, slow)),
+        )
+        if rng.random() < 0.7:
+            settings["resume"] = Resume(
+                token_ids=rng.random() < 0.5,
+                exact=rng.random() < 0.2,
+                answer_bytes=rng.choice((300, 1 << 20)) if not calm else 1 << 20,
+            )
+        return settings
 
     def _pool(self) -> dict[str, Any]:
         rng = self.rng
@@ -118,16 +170,27 @@ class Setting:
         members = [
             member(row, max_in_flight=self.bound, http2=row in self.http2_rows) for row in rows
         ]
+        engines = [
+            member(row, max_in_flight=self.bound, http2=row in self.http2_rows)
+            for row in MODEL_ROWS
+        ]
         pool: Pool = msgspec.structs.replace(pool_of(*members), **self.settings)
         streams = msgspec.structs.replace(
             pool_of(*STREAM_ROWS), name="streams", protocol="tcp", row=1, policy=pool.policy
         )
+        models = msgspec.structs.replace(
+            pool_of(*engines),
+            **{**self.settings, "name": "models", "row": 2, "kind": "llm", **self.models},
+        )
         return world(
             pool,
             streams,
+            models,
             routes=[
                 route("streams", match=Match(listeners=("streams",))),
-                route("main", limits=self.limits, upgrades=("raw",)),
+                route("models", match=Match(path_kind="prefix", path="/v1/"), tenants="required"),
+                route("main", limits=self.route_limits, upgrades=("raw",)),
             ],
             listeners=[listener(), listener("streams", protocol="tcp")],
+            tenants=self.tenants,
         )

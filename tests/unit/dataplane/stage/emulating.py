@@ -58,6 +58,11 @@ class PlayedEngine:
         prompt = prompt_of(msgspec.json.decode(body, type=ChatRequest))
         return json.dumps({"prompt": prompt.decode()}).encode()
 
+    def usage(self, target: str, body: bytes) -> tuple[int, int]:
+        """Tokens of that prompt, and of the answer to it."""
+        generation = self._intake.generation(self._apis[target].read(body).prompt)
+        return generation.prompt_tokens, len(generation.answer) // TOKEN_BYTES
+
     def events(self, target: str, body: bytes) -> list[bytes]:
         """Of the stream with which it answers."""
         self.asked.append(json.loads(body))
