@@ -108,7 +108,11 @@ def _kind(node: dict[str, Any]) -> str:
     """What a value is, in words, from its schema."""
     if "anyOf" not in node or "title" in node:
         return _simple_kind(node)
-    choices = [choice for choice in node["anyOf"] if choice.get("pattern") != _REFERENCE]
+    choices = [
+        choice
+        for choice in node["anyOf"]
+        if choice.get("pattern") != _REFERENCE and "$comment" not in choice  # other spellings
+    ]
     one, *rest = choices
     if [choice.get("items") for choice in rest if choice.get("type") != "null"] == [one]:
         return f"{_kind(one)}, or a list"

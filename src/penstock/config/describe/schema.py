@@ -12,6 +12,8 @@ from penstock.config.document.section import section_of, sections_of, spelled_de
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _FROM_ENVIRONMENT: Final = {"type": "string", "pattern": r"\$\{"}
 _CHOICES: Final = ("policy", "limit")  # their titles tell where the choices are described
+_INSTEAD_OF_ONE: Final = ("certificates", "acme")
+_SHORT: Final = "one certificate"
 _NOTES: Final = ("default", "description", "title")
 
 
@@ -33,12 +35,35 @@ def schema() -> dict[str, Any]:
             if not field.is_required() and section_of(field.annotation)[0] is None:
                 value["default"] = spelled_default(section, key)
             part["properties"][key] = _or_environment(value)
+    _allow_one_certificate(found["$defs"])
     found["patternProperties"] = {"^x-": {"description": "Yours, as a place for YAML anchors."}}
     return {"$schema": _DIALECT, "title": "Penstock configuration", **found}
 
 
+def _allow_one_certificate(parts: dict[str, Any]) -> None:
+    """``tls`` of a listener with the one certificate's keys in the place of ``certificates``."""
+    whole, one = parts["ListenerTls"], parts["Certificate"]
+    others = {key: of for key, of in whole["properties"].items() if key not in _INSTEAD_OF_ONE}
+    parts["ListenerTlsOfOne"] = {
+        **whole,
+        "properties": {**one["properties"], **others},
+        "required": one["required"],
+    }
+    tls = parts["Listener"]["properties"]["tls"]
+    tls["anyOf"] = [*tls["anyOf"], {"$ref": "#/$defs/ListenerTlsOfOne", "$comment": _SHORT}]
+
+
 class _WithoutDefaults(GenerateJsonSchema):
-    """Leaves defaults to ``spelled_default``: pydantic would show seconds for durations."""
+    """Leaves defaults to ``spelled_default``: pydantic would show seconds for durations. Switches
+    may be words, as they are in YAML."""
+
+    def bool_schema(self, schema: core_schema.BoolSchema) -> JsonSchemaValue:
+        return {
+            "anyOf": [
+                {"type": "boolean"},
+                {"enum": ["on", "off", "yes", "no"], "$comment": "as YAML has them"},
+            ]
+        }
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, PlainSerializer, PlainValidator
 from pydantic.json_schema import JsonSchemaValue
@@ -107,6 +107,10 @@ def _boolean(value: object) -> object:
     return value
 
 
+# What may be written besides, and is not worth a word in the reference.
+_BESIDES: Final = {"$comment": "another spelling of 0"}
+_OFF: Final = Annotated[Literal["off"], Field(json_schema_extra=_BESIDES)]
+_ZERO: Final = Annotated[Literal[0], Field(json_schema_extra=_BESIDES)]
 _DURATION_INPUT: Final = Annotated[str, Field(pattern=DURATION_PATTERN)]
 _SIZE_INPUT: Final = int | Annotated[str, Field(pattern=SIZE_PATTERN)]
 
@@ -129,10 +133,17 @@ def _reads(parse: Any, input_type: Any = str) -> PlainValidator:
     return PlainValidator(parse, json_schema_input_type=input_type)
 
 
+def _number_up_to(kind: type[int] | type[float], most: int) -> tuple[Any, ...]:
+    """What stands beside its type: a number from 0 on, which may be written `off`."""
+    bounds = Field(ge=0, le=most)
+    written: Any = Annotated[kind, bounds] | _OFF
+    return bounds, BeforeValidator(_number, json_schema_input_type=written)
+
+
 Item = TypeVar("Item")
 OneOrMany = Annotated[tuple[Item, ...], BeforeValidator(_one_or_many), _OneOrMany()]
 _SPELLED_DURATION: Final = PlainSerializer(format_duration, return_type=str)
-Duration = Annotated[float, _reads(parse_duration, _DURATION_INPUT), _SPELLED_DURATION]
+Duration = Annotated[float, _reads(parse_duration, _DURATION_INPUT | _ZERO), _SPELLED_DURATION]
 PositiveDuration = Annotated[
     float,
     _reads(lambda value: _nonzero(parse_duration(value)), _DURATION_INPUT),
@@ -146,16 +157,19 @@ PositiveSize = Annotated[
     _reads(lambda value: int(_nonzero(parse_size(value))), _SIZE_INPUT),
     PlainSerializer(format_size, return_type=int | str),
 ]
-Count = Annotated[int, Field(ge=0, le=_LARGEST_COUNT), BeforeValidator(_number)]
-Priority = Annotated[int, Field(ge=0, le=MAX_PRIORITY), BeforeValidator(_number)]
+Count = Annotated[int, *_number_up_to(int, _LARGEST_COUNT)]
+Priority = Annotated[int, *_number_up_to(int, MAX_PRIORITY)]
 PositiveCount = Annotated[int, Field(ge=1, le=_LARGEST_COUNT), BeforeValidator(_number)]
-Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_number)]
-Weight = Annotated[float, Field(ge=0, le=1_000_000), BeforeValidator(_number)]
-Factor = Annotated[float, Field(ge=0, le=1_000_000), BeforeValidator(_number)]
+Share = Annotated[float, *_number_up_to(float, 1)]
+Weight = Annotated[float, *_number_up_to(float, 1_000_000)]
+Factor = Annotated[float, *_number_up_to(float, 1_000_000)]
 FactorOrOff = Annotated[
     float,
     Field(ge=0, le=1_000_000),
-    BeforeValidator(_factor_or_off),
+    BeforeValidator(
+        _factor_or_off,
+        json_schema_input_type=Annotated[float, Field(ge=0, le=1_000_000)] | Literal["off"],
+    ),
     PlainSerializer(_spell_factor, return_type=float | str),
 ]
 Flag = Annotated[bool, BeforeValidator(_boolean)]
