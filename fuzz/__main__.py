@@ -30,6 +30,7 @@ def targets() -> dict[str, Callable[[bytes], None]]:
         "proxy": streams.proxy,
         "websocket": streams.websocket,
         "websocket-messages": streams.messages,
+        "websocket-deflate": streams.compressed_messages,
         "form": streams.form,
         "sse": streams.events,
         "ext-proc": streams.gateway,

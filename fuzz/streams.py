@@ -2,6 +2,7 @@
 
 import json
 
+from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 from fuzz.cuts import cut
@@ -13,6 +14,7 @@ from penstock.wire.preface import ABSENT, BAD, FOUND, NEED_MORE
 from penstock.wire.proxy_protocol import read_proxy_datagram, read_proxy_header
 from penstock.wire.sse import SseMeter
 from penstock.wire.websocket import FrameFollower
+from penstock.wire.websocket_deflate import Inflater
 from penstock.wire.websocket_messages import MessageReader
 
 _APIS = (CHAT, COMPLETION, RESPONSE, ANTHROPIC, LLAMACPP)
@@ -74,8 +76,32 @@ def messages(data: bytes) -> None:
     whole, pieces = cut(data)
     found, code = _read_messages([whole])
     assert (found, code) == _read_messages(pieces)
-    judge = FrameProtocol(client=False, extensions=[])
-    judge.receive_bytes(whole)
+    ours = [(kind, body) for kind, body in found if kind in (1, 2)]
+    judged = _judged(whole, [])
+    assert code or judged is None or ours == judged
+
+
+def compressed_messages(data: bytes) -> None:
+    """The same of messages that are compressed, by permessage-deflate."""
+    forgets = bool(data[:1]) and data[0] & 1 == 1
+    whole, pieces = cut(data[1:])
+    found, code = _read_messages([whole], Inflater(15, forgets=forgets))
+    assert (found, code) == _read_messages(pieces, Inflater(15, forgets=forgets))
+    agreed = PerMessageDeflate(client_no_context_takeover=forgets)
+    agreed.finalize("")
+    judged = _judged(whole, [agreed])
+    if judged is None or code:
+        return
+    ours = [(kind, body) for kind, body in found if kind in (1, 2)]
+    # Behind a last block it loses what follows (RFC 7692, 7.2.3.4), which takes chance to write.
+    assert len(ours) == len(judged)
+    assert all(kind == other for (kind, _), (other, _) in zip(ours, judged, strict=True))
+
+
+def _judged(data: bytes, extensions: list[Extension]) -> list[tuple[int, bytes]] | None:
+    """Its messages as wsproto reads them; None where it refuses any of it."""
+    judge = FrameProtocol(client=False, extensions=extensions)
+    judge.receive_bytes(data)
     judged: list[tuple[int, bytes]] = []
     payload = b""
     try:
@@ -90,13 +116,14 @@ def messages(data: bytes) -> None:
             elif frame.opcode == Opcode.CLOSE:
                 break
     except ParseFailed:
-        return
-    ours = [(kind, body) for kind, body in found if kind in (1, 2)]
-    assert code or ours == judged
+        return None
+    return judged
 
 
-def _read_messages(pieces: list[bytes]) -> tuple[list[tuple[int, bytes]], int]:
-    reader = MessageReader(True, _MESSAGE_BYTES)
+def _read_messages(
+    pieces: list[bytes], inflater: Inflater | None = None
+) -> tuple[list[tuple[int, bytes]], int]:
+    reader = MessageReader(True, _MESSAGE_BYTES, inflater)
     found = []
     for piece in pieces:
         found += [(each.kind, each.data) for each in reader.feed(piece)]

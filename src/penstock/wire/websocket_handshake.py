@@ -28,6 +28,7 @@ OWN_HANDSHAKE: Final[list[tuple[str, bytes, bytes, bytes]]] = [
     ("remove", b"Sec-WebSocket-Key", b"sec-websocket-key", b""),
     *WITHOUT_EXTENSIONS,
 ]
+_EXTENSIONS: Final = b"sec-websocket-extensions"
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 
 
@@ -78,18 +79,26 @@ def accepts(status: int, fields: list[Field], key: bytes) -> bool:
     )
 
 
-def agreed(key: bytes, protocol: bytes) -> list[Field]:
-    """The fields by which a server agrees (RFC 6455, 4.2.2), without extensions.
+def agreed(key: bytes, protocol: bytes, extensions: bytes = b"") -> list[Field]:
+    """The fields by which a server agrees (RFC 6455, 4.2.2).
 
     ``key``: the client's; b"" over HTTP/2, which has none. ``protocol``: the subprotocol that is
-    chosen of those that it offers; b"" for none.
+    chosen of those that it offers; b"" for none. ``extensions``: likewise, with what was agreed.
     """
     fields: list[Field] = []
     if key:
         fields.append((b"sec-websocket-accept", b"Sec-WebSocket-Accept", accept_key(key)))
     if protocol:
         fields.append((b"sec-websocket-protocol", b"Sec-WebSocket-Protocol", protocol))
-    return fields
+    return with_extensions(fields, extensions)
+
+
+def with_extensions(fields: list[Field], extensions: bytes) -> list[Field]:
+    """The fields by which a server agrees, to these extensions in place of any others."""
+    kept = [field for field in fields if field[0] != _EXTENSIONS]
+    if extensions:
+        kept.append((_EXTENSIONS, b"Sec-WebSocket-Extensions", extensions))
+    return kept
 
 
 def _is_key(key: bytes) -> bool:

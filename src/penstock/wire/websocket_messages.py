@@ -8,6 +8,7 @@ the code that it names. Nothing grows beyond the bound that it was given.
 from typing import Final
 
 from penstock.wire.websocket import MASK_BYTES, NEVER_SENT
+from penstock.wire.websocket_deflate import Deflater, Inflater
 
 TEXT: Final = 1
 BINARY: Final = 2
@@ -25,12 +26,14 @@ NO_CODE: Final = 1005  # stands for a close without one; never sent
 
 _FINAL: Final = 0x80
 _RESERVED: Final = 0x70
+_COMPRESSED: Final = 0x40  # the first of them (RFC 7692, 6)
 _MASKED: Final = 0x80
 _CONTINUATION: Final = 0
 _LENGTH_OF_16_BITS: Final = 126
 _LENGTH_OF_64_BITS: Final = 127
 _MAX_CONTROL_BYTES: Final = 125  # RFC 6455, 5.5
 _MAX_16_BITS: Final = 65535
+_LEAST_COMPRESSED: Final = 32  # bytes; a shorter one is not worth it
 _HIGHEST_DEFINED: Final = 1014  # of the codes below 3000 (IANA, WebSocket close codes)
 
 
@@ -47,15 +50,18 @@ class MessageReader:
     """One direction of one WebSocket, from the first byte after the handshake.
 
     ``masked``: it is a client's, all of whose frames are masked; else a server's, none of which is.
-    ``most``: bytes of one message. Once ``code`` is not 0 the connection has failed, and is to be
-    closed with that; ``reason`` says why. Nothing is read behind that, and behind a close.
+    ``most``: bytes of one message, as it comes and, where it is compressed, as it was before.
+    ``inflater``: takes that off, where it was agreed. Once ``code`` is not 0 the connection has
+    failed, and is to be closed with that; ``reason`` says why. Nothing is read behind that, and
+    behind a close.
     """
 
-    def __init__(self, masked: bool, most: int) -> None:
+    def __init__(self, masked: bool, most: int, inflater: Inflater | None = None) -> None:
         self.code: int = 0
         self.reason: str = ""
         self._of_client: bool = masked
         self._most: int = most
+        self._inflater: Inflater | None = inflater
         self._head: bytes = b""  # of a frame whose head is not whole
         self._first: int = 0  # byte of the frame under way
         self._mask: bytes = b""
@@ -63,6 +69,7 @@ class MessageReader:
         # Both are one buffer each: fragments and pieces may come byte by byte.
         self._payload: bytearray | None = None  # of it, still masked, where it comes in pieces
         self._kind: int = 0  # of the message under way; 0: none is
+        self._compressed: bool = False  # the message under way
         self._message: bytearray = bytearray()  # its fragments
         self._over: bool = False
 
@@ -150,8 +157,8 @@ class MessageReader:
     def _may_begin(self, first: int, second: int, length: int) -> bool:
         """Whether a frame may begin so where the stream stands."""
         opcode = first & 0x0F
-        if first & _RESERVED:
-            return self._fail(PROTOCOL_ERROR, "a reserved bit is set, and no extension was agreed")
+        if first & _RESERVED and not self._may_be_compressed(first):
+            return self._fail(PROTOCOL_ERROR, "a reserved bit is set that was not agreed upon")
         if (second & _MASKED != 0) != self._of_client:
             told = "a client's frame is not masked" if self._of_client else "a server's is masked"
             return self._fail(PROTOCOL_ERROR, told)
@@ -167,6 +174,27 @@ class MessageReader:
             return self._fail(PROTOCOL_ERROR, told)
         return True
 
+    def _may_be_compressed(self, first: int) -> bool:
+        """Whether a frame with reserved bits is the first of a message that is (RFC 7692, 6)."""
+        opcode = first & 0x0F
+        return (
+            self._inflater is not None
+            and first & _RESERVED == _COMPRESSED
+            and opcode in (TEXT, BINARY)
+        )
+
+    def _inflated(self, data: bytes) -> bytes | None:
+        """A whole message as it was before; None where the connection has failed."""
+        inflater = self._inflater
+        if inflater is None:
+            return data
+        whole = inflater.whole(data, self._most)
+        if whole is None and inflater.too_big:
+            self._fail(TOO_BIG, f"a message has over {self._most} bytes when it is inflated")
+        elif whole is None:
+            self._fail(NOT_TEXT, "a compressed message is no deflate")
+        return whole
+
     def _end_frame(self, data: bytes) -> Message | None:
         """The frame under way is whole, with that payload; the message that it is, or ends."""
         self._left = -1
@@ -177,6 +205,8 @@ class MessageReader:
         if opcode >= CLOSE:
             return self._take_close(data) if opcode == CLOSE else Message(opcode, data)
         kind = opcode or self._kind
+        if opcode:
+            self._compressed = first & _COMPRESSED != 0
         if first & _FINAL == 0:
             self._kind = kind
             self._message += data
@@ -186,6 +216,11 @@ class MessageReader:
             data = bytes(self._message)
             self._message = bytearray()
             self._kind = 0
+        if self._compressed:
+            whole = self._inflated(data)
+            if whole is None:
+                return None
+            data = whole
         if kind == TEXT and not data.isascii() and not _is_text(data):
             self._fail(NOT_TEXT, "a text message is not UTF-8")
             return None
@@ -220,6 +255,21 @@ def may_be_received(code: int) -> bool:
     if 3000 <= code <= 4999:
         return True
     return NORMAL <= code <= _HIGHEST_DEFINED and code not in NEVER_SENT
+
+
+class MessageWriter:
+    """One direction of a server's, whose frames are not masked. ``deflater``: compresses messages,
+    where that was agreed."""
+
+    def __init__(self, deflater: Deflater | None = None) -> None:
+        self._deflater: Deflater | None = deflater
+
+    def frame(self, kind: int, data: bytes) -> bytes:
+        """A whole message, or a ping or pong."""
+        deflater = self._deflater
+        if deflater is None or kind > BINARY or len(data) < _LEAST_COMPRESSED:
+            return message_frame(kind, data)
+        return message_frame(kind | _COMPRESSED, deflater.whole(data))
 
 
 def message_frame(kind: int, data: bytes, mask: bytes = b"") -> bytes:

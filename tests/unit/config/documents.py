@@ -408,7 +408,8 @@ pools:
     admission: {queue: {length: 9, preemptions: 1}}
     resume: {max_resumes: 3, exact: true, token_ids: true, answer_bytes: 2MiB}
     drain: {move_streams: 30s}
-    websocket_responses: {message_bytes: 4MiB, most: 8}
+    websocket_responses:
+      {message_bytes: 4MiB, most: 8, compression: {window_bits: 10, context: false}}
   hedged:
     endpoints: 10.0.5.1:80
     hedge: {after: 800ms}

@@ -153,8 +153,7 @@ def compile_pool(name: str, pool: Pool, at: Location, findings: Findings) -> sna
         retry=pool.retry.compiled(pool.kind),
         hedge=pool.hedge and pool.hedge.compiled(),
         resume=pool.resume and plain(snapshot.Resume, pool.resume),
-        websocket_responses=pool.websocket_responses
-        and plain(snapshot.WebSocketResponses, pool.websocket_responses),
+        websocket_responses=pool.websocket_responses and pool.websocket_responses.compiled(),
         health_check=pool.health_check.compiled() if pool.health_check else None,
         agent_check=plain(snapshot.AgentCheck, pool.agent_check) if pool.agent_check else None,
         outlier=pool.outlier.compiled(pool.kind),

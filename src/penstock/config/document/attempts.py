@@ -261,6 +261,31 @@ ResumeOrOff = Annotated[
 _WEBSOCKETS: Final = snapshot.WebSocketResponses()
 
 
+_DEFLATE: Final = snapshot.WebSocketDeflate()
+
+
+class WebSocketDeflate(Section):
+    """Messages to and from clients that offer it are compressed (permessage-deflate, RFC 7692)."""
+
+    window_bits: Annotated[int, Field(ge=9, le=15)] = setting(
+        _DEFLATE.window_bits,
+        "Of what was said before, so much is looked back at, as a power of two. It bounds memory: "
+        "with 12 each WebSocket takes 40 KiB, and 30 KiB more where its client's own window cannot "
+        "be bounded.",
+    )
+    context: Flag = setting(
+        _DEFLATE.context,
+        "What was said before helps to compress what follows. Without it each message stands for "
+        "itself (`no_context_takeover`): little is kept, and short messages hardly get shorter.",
+    )
+
+
+WebSocketDeflateOrOff = Annotated[
+    WebSocketDeflate | None,
+    BeforeValidator(_on_or_off, json_schema_input_type=str | WebSocketDeflate),
+]
+
+
 class WebSocketResponses(Section):
     """Each response that is asked for over OpenAI's WebSockets is a request of its own
     (docs/websocket.md)."""
@@ -273,6 +298,16 @@ class WebSocketResponses(Section):
         "Responses that one WebSocket may have asked for and not yet got; further ones are "
         "answered with an error.",
     )
+    compression: WebSocketDeflateOrOff = setting(
+        None,
+        "`on`, or how messages to and from clients are compressed. Who can have a client ask for "
+        "what he likes may learn from their sizes what else stands in them.",
+    )
+
+    def compiled(self) -> snapshot.WebSocketResponses:
+        """As the snapshot has it."""
+        deflate = self.compression and plain(snapshot.WebSocketDeflate, self.compression)
+        return plain(snapshot.WebSocketResponses, self, compression=deflate)
 
 
 WebSocketResponsesOrOff = Annotated[

@@ -71,6 +71,7 @@ from penstock.core.snapshot.pool import (
     Resume,
     Retry,
     Sticky,
+    WebSocketDeflate,
     WebSocketResponses,
 )
 from penstock.core.snapshot.route import (
@@ -161,6 +162,7 @@ __all__ = [
     "Throttle",
     "TokenIssuer",
     "Traces",
+    "WebSocketDeflate",
     "WebSocketResponses",
     "WeightedPool",
     "decode_snapshot",

@@ -105,11 +105,19 @@ class Resume(Data, frozen=True):
     answer_bytes: int = 1024 * 1024  # of text, that are kept of one
 
 
+class WebSocketDeflate(Data, frozen=True):
+    """Messages to and from clients may be compressed (permessage-deflate, RFC 7692)."""
+
+    window_bits: int = 12  # at most, of what was said before
+    context: bool = True  # what was said before helps to compress what follows
+
+
 class WebSocketResponses(Data, frozen=True):
     """WebSockets of OpenAI's Responses are read, and each response is routed by itself."""
 
     message_bytes: int = 16 * 1024 * 1024  # of one message, either way
     most: int = 16  # responses of one WebSocket that run or wait for others of it
+    compression: WebSocketDeflate | None = None
 
 
 class PolicyChoice(Data, frozen=True):

@@ -6,6 +6,7 @@ from penstock.dataplane.route.plan import Plan, PoolPlan
 from penstock.wire.http1 import RequestHead, ResponseHead
 from penstock.wire.presented_key import subprotocol_of
 from penstock.wire.upgrade import Upgrade
+from penstock.wire.websocket_deflate import DeflateTerms
 from penstock.wire.websocket_handshake import agreed
 
 
@@ -38,8 +39,9 @@ def posted(head: RequestHead, size: int) -> RequestHead:
     return made
 
 
-def agreement(upgrade: Upgrade, head: RequestHead) -> ResponseHead:
+def agreement(upgrade: Upgrade, head: RequestHead, terms: DeflateTerms | None) -> ResponseHead:
     """The 101, or what stands for it over HTTP/2."""
     answer = ResponseHead(b"", 101, b"Switching Protocols", 1)
-    answer.fields = agreed(upgrade.key, subprotocol_of(head))
+    extensions = terms.shown() if terms is not None else b""
+    answer.fields = agreed(upgrade.key, subprotocol_of(head), extensions)
     return answer

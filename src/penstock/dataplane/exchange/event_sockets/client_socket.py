@@ -19,6 +19,7 @@ from penstock.dataplane.exchange.event_sockets.asked_plan import (
     posted,
 )
 from penstock.dataplane.exchange.event_sockets.asked_response import AskedResponse, ResponseOwner
+from penstock.dataplane.exchange.event_sockets.compression import reader_for, terms_with, writer_for
 from penstock.dataplane.exchange.event_sockets.endpoint_socket import EndpointSocket, SocketKeeper
 from penstock.dataplane.exchange.event_sockets.lanes import Lanes
 from penstock.dataplane.exchange.event_sockets.routed_response import RoutedResponse, SocketSource
@@ -42,6 +43,7 @@ from penstock.wire.response_events import (
 )
 from penstock.wire.upgrade import Upgrade
 from penstock.wire.websocket import GOING_AWAY, close_frame
+from penstock.wire.websocket_deflate import DeflateTerms
 from penstock.wire.websocket_messages import (
     CLOSE,
     NO_CODE,
@@ -52,7 +54,7 @@ from penstock.wire.websocket_messages import (
     UNSUPPORTED,
     Message,
     MessageReader,
-    message_frame,
+    MessageWriter,
 )
 
 _CLOSING_S: Final = 5.0  # that a client has to answer a close
@@ -90,7 +92,9 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
         self._entry: Entry | None = entry
         self._most_bytes: int = spec.message_bytes
         self._idle_s: float = pool_plan.pool.spec.timeouts.tunnel_idle_s
-        self._reader: MessageReader = MessageReader(True, spec.message_bytes)
+        self._terms: DeflateTerms | None = terms_with(head, spec)
+        self._reader: MessageReader = reader_for(self._terms, spec.message_bytes)
+        self._writer: MessageWriter = writer_for(self._terms)
         self._lanes: Lanes = Lanes(spec.most, spec.message_bytes)
         self._sockets: list[EndpointSocket] = []
         self._upgrade: Upgrade | None = plan.upgrade
@@ -102,7 +106,7 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
         """Agree to it, and read on from there."""
         upgrade = self._upgrade
         assert upgrade is not None
-        answer = agreement(upgrade, self._head)
+        answer = agreement(upgrade, self._head, self._terms)
         rules = self._pool_plan.rules
         client = front.switch(answer, upgrade.protocol, rules, request_id, b"")
         received = front.take_received()
@@ -142,7 +146,7 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
         if kind == TEXT:
             self._heed(message.data)
         elif kind == PING:
-            self._send(message_frame(PONG, message.data))
+            self._send(self._writer.frame(PONG, message.data))
         elif kind == CLOSE:
             self._take_close(message.code)
         elif kind != PONG:
@@ -212,7 +216,7 @@ class ClientSocket(SideOwner, Tunnel, ResponseOwner, SocketSource, SocketKeeper)
         if self._closing or not self._open:
             return
         self._stay_awake()
-        self._send(message_frame(TEXT, event))
+        self._send(self._writer.frame(TEXT, event))
 
     def _send(self, frame: bytes) -> None:
         self._to_client += len(frame)

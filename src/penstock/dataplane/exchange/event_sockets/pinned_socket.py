@@ -15,6 +15,12 @@ from penstock.dataplane.exchange.attempt import Attempt
 from penstock.dataplane.exchange.clearance import Clearance
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.event_sockets.asked_plan import asked_plan
+from penstock.dataplane.exchange.event_sockets.compression import (
+    agreement_of,
+    reader_for,
+    terms_with,
+    writer_for,
+)
 from penstock.dataplane.exchange.event_sockets.pinned_responses import (
     PinnedRelay,
     PinnedResponses,
@@ -42,6 +48,7 @@ from penstock.wire.response_events import (
     engine_event,
 )
 from penstock.wire.websocket import GOING_AWAY, MASK_BYTES, close_frame
+from penstock.wire.websocket_deflate import DeflateTerms
 from penstock.wire.websocket_messages import (
     CLOSE,
     NO_CODE,
@@ -49,6 +56,7 @@ from penstock.wire.websocket_messages import (
     TEXT,
     Message,
     MessageReader,
+    MessageWriter,
     message_frame,
 )
 
@@ -90,7 +98,9 @@ class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
         self._attempt: Attempt = attempt
         self._endpoint: LiveEndpoint = attempt.endpoint
         self._idle_s: float = pool_plan.pool.spec.timeouts.tunnel_idle_s
-        self._of_client: MessageReader = MessageReader(True, most)
+        self._terms: DeflateTerms | None = terms_with(head, spec)
+        self._of_client: MessageReader = reader_for(self._terms, most)
+        self._writer: MessageWriter = writer_for(self._terms)
         self._of_endpoint: MessageReader = MessageReader(False, most)
         self._responses: PinnedResponses = PinnedResponses(
             context,
@@ -120,6 +130,7 @@ class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
             dispatch.leave(told=True, whole=True, timed_out=False, status=head.status, at=now)
             dispatch.waiter = None
         cookie = dispatch.cookie(plan.cookie)
+        head = agreement_of(head, self._terms)
         client = front.switch(head, upgrade.protocol, plan.rules, dispatch.request_id, cookie)
         received = front.take_received()
         endpoint = self._attempt.hand_over()
@@ -200,7 +211,7 @@ class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
             self._pass_close(message, True)
             return
         if not self._closing:
-            self._to_client(message_frame(message.kind, message.data))
+            self._to_client(self._writer.frame(message.kind, message.data))
         if message.kind == TEXT:
             self._responses.note(engine_event(message.data), message.data)
 
@@ -250,7 +261,7 @@ class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
 
     def tell_client(self, event: bytes) -> None:
         if self._open and not self._closing and not self._client_closed:
-            self._to_client(message_frame(TEXT, event))
+            self._to_client(self._writer.frame(TEXT, event))
 
     def tell_endpoint(self, event: bytes) -> None:
         if self._open and not self._closing and not self._endpoint_closed:
