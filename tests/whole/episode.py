@@ -94,6 +94,7 @@ class Episode(Disturbances):
         self.parties: list[Party] = []
         self.clients = 0  # among them
         self.asks = True
+        self.quiet = False  # endpoints do what they are asked
         self._stderr = sys.stderr
         self._bugs = _Bugs()
 
@@ -194,7 +195,7 @@ class Episode(Disturbances):
         self.kernel.arrived.clear()
 
     def _endpoint(self, far: Far) -> Party:
-        fails = 0.0 if self.calm else 0.03
+        fails = 0.0 if self.calm or self.quiet else 0.03
         if far.row in STREAM_ROWS:
             return TcpEndpoint(self.book, far)
         if far.row in self.setting.http2_rows:
@@ -256,6 +257,7 @@ class Episode(Disturbances):
         kernel = self.kernel
         kernel.note("--- from here on all goes well")
         self.asks = False
+        self.quiet = True
         kernel.calm_down()
         self.ledger.manner = "at once"
         self._all_is_well()

@@ -57,6 +57,8 @@ class Http1Endpoint(Http1Party):
             moved = True
         while self._later is not None:
             self._stream_on()
+        if self.over:
+            return True
         return self.push(1 << 20) or moved
 
     # --- requests ---------------------------------------------------------------------------
@@ -147,7 +149,7 @@ class Http1Endpoint(Http1Party):
         self._body_at = self.queued if until_close else -1
         if bodiless:
             self._ends_at = self.queued
-        elif chunked and size > 200 and kernel.random() < 0.5:
+        elif chunked and size > 200 and kernel.random() < (0.8 if answer.data else 0.5):
             self._later = (answer, 0)
         else:
             self.put_body(answer, chunked=chunked)
@@ -159,6 +161,10 @@ class Http1Endpoint(Http1Party):
         assert self._later is not None
         answer, at = self._later
         size = answer.size
+        if self._fails and answer.data and self.kernel.random() < self._fails:
+            self.book.disturb("an engine that dies")
+            self.leave(self.kernel.rng.choice(("close", "reset", "half-close")))
+            return
         end = min(size, at + 1 + self.kernel.below(max(size // 8, 64)))
         self.put(b"%x\r\n%b\r\n" % (end - at, answer.piece(at, end)))
         self._later = (answer, end)

@@ -198,6 +198,9 @@ class Http2Endpoint(Http2Party):
         super().take(data)
 
     def go_on(self, roll: float) -> bool:
+        if self._fails and roll > 0.88 and self._sending and self.kernel.random() < self._fails:
+            self._die()
+            return True
         if roll < 0.9 and self.send_on():
             return True
         for stream, given in self._given.items():
@@ -281,6 +284,17 @@ class Http2Endpoint(Http2Party):
         stream = self.kernel.rng.choice(list(self._given))
         given = self._given.pop(stream)
         self.kernel.note(self, "resets", given.asked.number)
+        self._reading.pop(stream, None)
+        self.give_up(stream)
+
+    def _die(self) -> None:
+        """In the middle of an answer, alone or with all others."""
+        self.book.disturb("an engine that dies")
+        if self.kernel.random() < 0.5:
+            self.leave(self.kernel.rng.choice(("close", "reset")))
+            return
+        stream = self.kernel.rng.choice(list(self._sending))
+        self.kernel.note(self, "breaks off on", stream)
         self._reading.pop(stream, None)
         self.give_up(stream)
 

@@ -4,6 +4,7 @@ kept for that is ``resuming.py``."""
 from typing import Final
 
 from penstock.core.pool.pool import ROOM
+from penstock.core.snapshot import Resume
 from penstock.core.ticket import ABANDONED, DONE, GARBAGE
 from penstock.dataplane.board.layout import P_RESUMED
 from penstock.dataplane.exchange.attempt import Attempt
@@ -180,11 +181,13 @@ class Continuation(MovableStream):
 
 
 def continuation_of(
-    owner: SteadyOwner, dispatch: Dispatch, inspection: Inspection | None
+    owner: SteadyOwner,
+    dispatch: Dispatch,
+    inspection: Inspection | None,
+    settings: Resume | None,
 ) -> Continuation | None:
-    """Of an answer whose first token came, where its pool has others go on with it."""
+    """Of an answer whose first token came, where others go on with it by those settings."""
     pool = dispatch.pool
-    settings = pool.spec.resume
     if settings is None or inspection is None:
         return None
     resuming = Resuming(settings, dispatch.context, pool.counters, inspection)

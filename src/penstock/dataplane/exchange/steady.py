@@ -8,6 +8,7 @@ here when it is known which attempt answers. Of all other answers the first byte
 
 from typing import Final
 
+from penstock.core.snapshot import Resume
 from penstock.core.ticket import ABANDONED, DONE, GARBAGE, TIMEOUT
 from penstock.dataplane.board.layout import P_LATE_TOKENS
 from penstock.dataplane.context import Context
@@ -63,6 +64,8 @@ class SteadyAnswer(TokenAwaiter, Yielding):
         self._dispatch: Dispatch = dispatch
         self._body: RequestBody = body
         self._generates: bool = streams_harmlessly(plan, inspection)  # of a language model
+        # As they were when ids were asked for: a reload must not show those to the client.
+        self._resume: Resume | None = dispatch.pool.spec.resume
         if self._generates and inspection is not None and dispatch.pool.asks_ids:
             inspection.ids = wishes_of(inspection.prompt)
         self._held: dict[Attempt, HeldAnswer] = {}
@@ -165,7 +168,7 @@ class SteadyAnswer(TokenAwaiter, Yielding):
         self.win(attempt)
         held.handling.renew_cookie()
         in_chunks = self._front.frame(held.handling.head, True)
-        self._continuation = continuation_of(owner, self._dispatch, self._inspection)
+        self._continuation = continuation_of(owner, self._dispatch, self._inspection, self._resume)
         data = held.take()
         resuming = self._continuation.resuming if self._continuation is not None else None
         complete = held.complete

@@ -167,3 +167,18 @@ def test_without_the_prompt_of_a_chat_another_engine_is_asked_for_it(told: bytes
         stage.send(third, HEAD + b"".join(chunk(each) for each in rest) + LAST)
         assert Answered(stage, client).complete
         assert stage.in_flight() == 0
+
+
+def test_ids_for_which_the_balancer_asked_stay_hidden_though_a_reload_ends_resuming() -> None:
+    """By chance (``tests/whole``): what the request had asked for passed to its client."""
+    with Stage(world(engines(0, 1, resume=Resume(token_ids=True)))) as stage:
+        client = stage.client(room=1 << 20)
+        stage.send(client, asked("chat", max_tokens=60))
+        _, engine, sent = newest(stage)
+        assert b"return_token_ids" in sent
+        stage.apply(world(engines(0, 1)))
+        events = PlayedEngine("a").events(path_of(sent), body_of(sent))
+        stage.send(engine, HEAD + b"".join(chunk(each) for each in events) + LAST)
+        answered = Answered(stage, client)
+        assert answered.complete
+        assert b"token_ids" not in answered.body
