@@ -3,10 +3,15 @@
 A request that has no first token after as long as most took for theirs (a quantile of the last
 minute, or a time that is set) may be asked of another endpoint as well, where
 
-- the other's first token is expected before this one's: what is left of a wait is taken from those
-  that were longer, and as long again as it lasted where none was (a heavy tail's mean);
+- the other's first token is expected in less than half of what is left of this wait, as what it
+  takes there is taken from others (Vulimiri and others, Low Latency via Redundancy, 2013: copies
+  pay below a load that their own cost sets). What is left is taken from waits that were longer, and
+  as long again as it lasted where none was (a heavy tail's mean);
 - a share of all prompt tokens, ``budget_share``, is not used up by it: without a bound hedges make
   an overload worse (Dean and Barroso, The Tail at Scale, 2013).
+
+Who was late so several times in a row gets no first attempts for a while (``core.probation``),
+whether or not a second endpoint could be paid for.
 
 First tokens count, not whole answers, whose length says nothing of a server. Requests of other
 kinds weigh one token each, and their first byte is what counts. The data plane and the simulator
@@ -20,6 +25,7 @@ from penstock.core.env import Env
 from penstock.core.measure.histogram import BUCKETS, bucket_of, quantile_us, upper_bound_us
 from penstock.core.measure.window import SlidingCount
 from penstock.core.pool.pool import ROOM, Pool
+from penstock.core.probation import Probation
 from penstock.core.request import Request
 from penstock.core.snapshot import Hedge
 from penstock.core.ticket import Ticket
@@ -28,6 +34,7 @@ HALF_S: Final = 30.0  # waits are kept for one such time and the one before
 ENOUGH: Final = 20  # waits, before a quantile of them means anything
 BUDGET_S: Final = 60  # that the share is taken over
 _RENEWED_S: Final = 0.25  # how old a quantile may be
+_PRICE: Final = 2.0  # of a second attempt, in times as long as it takes: once more for others
 _LONGER: Final = 0.5  # of a wait, until it is looked at again
 _KEPT: Final = 0.9  # of an endpoint's past, per wait
 _MOST_ENDPOINTS: Final = 4096
@@ -81,6 +88,7 @@ class HedgeRules:
     def __init__(self, settings: Hedge) -> None:
         self.settings: Hedge = settings
         self.waits: Waits = Waits()
+        self.probation: Probation = Probation()
         self._each: dict[Endpoint, float] = {}  # what a wait is there, fading
         self._asked: SlidingCount = SlidingCount(BUDGET_S)
         self._spent: SlidingCount = SlidingCount(BUDGET_S)
@@ -90,10 +98,13 @@ class HedgeRules:
     def asked(self, ticket: Ticket, now: float) -> None:
         """A first attempt was opened: of what it computes, a share may be computed once more."""
         self._asked.add(now, ticket.prefill_tokens or weight_of(ticket.request))
+        self.probation.asked(ticket.endpoint, now)
 
     def spoke(self, endpoint: Endpoint, waited_s: float, now: float) -> None:
         """A first token came from there after so long; or it was given up for another that came."""
         self.waits.add(waited_s, now)
+        if waited_s <= self.after_s(now):
+            self.probation.in_time(endpoint)
         before = self._each.get(endpoint)
         if before is None:
             if len(self._each) >= _MOST_ENDPOINTS:
@@ -122,17 +133,26 @@ class HedgeRules:
         longer it lasts, the more there is to gain."""
         return max(waited_s * _LONGER, _RENEWED_S)
 
+    def passes(
+        self, pool: Pool, request: Request, tried: list[Endpoint] | None, now: float
+    ) -> list[Endpoint] | None:
+        """Whom a first attempt is not to go to: ``tried``, and who was late of late."""
+        return self.probation.passes(pool, request, tried, now)
+
     def choose(
         self, pool: Pool, request: Request, tried: list[Endpoint], waited_s: float, env: Env
     ) -> Endpoint | None:
         """Who is to be asked as well, not one of ``tried``; None where nobody would be sooner."""
         if not pool.is_left(request.model, tried) or pool.room(request, tried) != ROOM:
             return None
-        other = pool.pick(request, env, tried)
+        other = pool.pick(request, env, self.passes(pool, request, tried, env.now))
         if other is None or other in tried:
             return None
         expected_s = self.expected_s(pool, request, other, env)
-        return other if expected_s < self.waits.left_s(waited_s) else None
+        if _PRICE * expected_s >= self.waits.left_s(waited_s):
+            return None
+        self.probation.late(tried[0], env.now)
+        return other
 
     def expected_s(self, pool: Pool, request: Request, endpoint: Endpoint, env: Env) -> float:
         """Its time to a first token: as the policy predicts it, or else as it was of late."""

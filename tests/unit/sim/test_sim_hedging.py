@@ -94,3 +94,16 @@ def test_an_engine_that_stands_still_now_and_then_makes_few_wait_for_it() -> Non
         assert recorder.vain_tokens <= 0.05 * recorder.computed_tokens
     assert late[0] >= 4
     assert late[1] <= 0.5 * late[0]
+
+
+def test_a_slow_engine_does_not_draw_the_requests_that_hedges_took_off_it() -> None:
+    """``least-request`` would send the next one to whoever has fewest."""
+    slow = [{"at": "0s", "servers": [0], "speed": 0.1}]
+    p99 = []
+    for more in ({}, {"hedge": "on"}):
+        made = chats(incidents=slow, policies=["least-request"], **more)
+        world = build_world(scenario_of(made), PolicyChoice("least-request"), 1)
+        world.run()
+        assert world.recorder.first_bytes is not None
+        p99.append(world.recorder.first_bytes.quantile(0.99))
+    assert p99[1] <= 0.7 * p99[0]

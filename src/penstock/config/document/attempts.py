@@ -187,7 +187,8 @@ def _after(value: Any) -> Any:
 
 class Hedge(Section):
     """A second endpoint is asked as well where the first has no token, or no byte, yet; the first
-    to speak wins, and the other is given up at once."""
+    to speak wins, and the other is given up at once. Who is found late three times in a row gets no
+    first attempts for a second and more, until one is in time."""
 
     after: Annotated[
         float | str,
@@ -196,7 +197,7 @@ class Hedge(Section):
         "p95",
         "How long the first is waited for: a duration such as `800ms`, or a quantile of the waits "
         "of the last minute, such as `p95`. A second one is asked only if its first token is "
-        "expected sooner than the first one's.",
+        "expected in less than half of what is left of the first one's wait.",
     )
     budget_share: Share = setting(
         _HEDGE.budget_share,

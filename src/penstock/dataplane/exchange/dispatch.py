@@ -169,9 +169,12 @@ class Dispatch(AdmittedExchange):
         pool = self.pool
         attempts = self.attempts
         tried = attempts.tried if attempts is not None else None
+        passed = tried
+        if pool.hedge is not None:
+            passed = pool.hedge.passes(pool, request, tried, env.now)
         watch: Watch | None = None
         if pool.counters.requests >= pool.recorder.sample_at:
-            watch = pool.recorder.watch(request, env, tried or (), self.request_id)
+            watch = pool.recorder.watch(request, env, passed or (), self.request_id)
         chosen: Endpoint | None = None
         by = "answer"
         if not tried:
@@ -188,7 +191,7 @@ class Dispatch(AdmittedExchange):
                 chosen = None
                 self.keeps_cookie = by == "cookie"
         if chosen is None:
-            chosen = pool.pick(request, env, tried)
+            chosen = pool.pick(request, env, passed)
             by = "policy"
         if chosen is None:
             self._no_endpoint()

@@ -226,7 +226,10 @@ class SimulatedBalancer(Sender, Admitted, Hedger, Awaited):
         env = self.env
         env.now = now
         pool = self.pool
-        endpoint = pool.pick(job.request, env, job.tried())
+        tried = job.tried()
+        if self.hedging is not None:
+            tried = self.hedging.rules.passes(pool, job.request, tried, now)
+        endpoint = pool.pick(job.request, env, tried)
         if endpoint is None:
             waiter = job.admission
             gate = self.gate
