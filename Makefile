@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := requirements.lock
 DEVELOPMENT_LOCK := requirements-dev.lock
 ENGINES_LOCK := requirements-engines.lock
-INPUTS := $(shell find src -name '*.py') setup.py pyproject.toml
+INPUTS := $(shell find src -name '*.py' -o -name '*.[ch]') setup.py pyproject.toml
 # Else every process of a test would compile anew what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")

@@ -23,8 +23,16 @@ INTERPRETED = (
 )
 GROUP = "penstock"
 LIBRARY = f"{GROUP}__mypyc"  # as mypyc names it, and ``penstock._form`` looks for it
-# Written in C, and not needed: see docs/adr/datagrams-in-batches.md and stream-sockets.md.
-IN_C = ("penstock._datagrams", "penstock._poller", "penstock._streams")
+# Written in C, and not needed: see docs/adr/datagrams-in-batches.md, stream-sockets.md and
+# bodies-read-at-once.md.
+IN_C = (
+    "penstock._answers",
+    "penstock._datagrams",
+    "penstock._poller",
+    "penstock._prefixes",
+    "penstock._prompts",
+    "penstock._streams",
+)
 GENERATED = Path("build")
 HOT_LAYERS = ("core", "wire", "dataplane", "sim/kernel")
 # The model of an inference engine: every emulated token passes through it.
@@ -106,7 +114,9 @@ def extensions() -> list[Extension]:
 
 def _in_c(name: str) -> Extension:
     optional = os.environ.get("PENSTOCK_REQUIRE_COMPILED") != "1"
-    return Extension(name, [f"src/{name.replace('.', '/')}.c"], optional=optional)
+    headers = sorted(path.as_posix() for path in Path("src/penstock").glob("*.h"))
+    source = f"src/{name.replace('.', '/')}.c"
+    return Extension(name, [source], depends=headers, optional=optional)
 
 
 def generate(library: Extension) -> None:

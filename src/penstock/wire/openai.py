@@ -14,19 +14,34 @@ A body that cannot be read is *not understood*, with the reason; nothing is gues
 what it says only the model is taken.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
-from xxhash import xxh3_64_intdigest
 
+from penstock._in_c import in_c
 from penstock.wire import openai_bodies as bodies
 from penstock.wire.api_family import is_anthropics
+from penstock.wire.inspection import Inspection
 from penstock.wire.kv_transfers import transfer_in, transfer_of
 from penstock.wire.model_name import LONG_BYTES, MAX_NAME, model_at_front
 from penstock.wire.openai_bodies import NOTHING
+from penstock.wire.openai_fields import (
+    conversation_id,
+    is_single,
+    is_wanted,
+    name_hash,
+    runs_tools,
+    token_ids,
+)
 from penstock.wire.openai_prompt import MAX_OBJECTS, PromptText, TooManyParts
-from penstock.wire.prompt_blocks import block_ends, chained_blocks, hash_of, prompt_size
+from penstock.wire.prompt_blocks import (
+    ENDS,
+    block_count,
+    chained_blocks,
+    hash_of,
+    prompt_size,
+)
 from penstock.wire.session_keys import session_hash
 
 OTHER: Final = 0
@@ -54,48 +69,16 @@ _SUFFIXES: Final = (
     (b"/completion", LLAMACPP),
     (b"/infill", LLAMACPP),
 )
-# Tools that are the client's to carry out (OpenAI: functions, custom ones; Anthropic: those without
-# a type, and its own that work on the client's machine).
-_CLIENTS_TOOLS: Final = frozenset(("", "function", "custom"))
-_CLIENTS_OWN: Final = ("bash_", "text_editor_", "computer_", "memory_")
-_DEFAULT_TAG: Final = ":latest"
-
-
-class Inspection:
-    """What was understood. ``problem`` is empty iff the rest can be relied on; else, and of other
-    APIs than those known, only ``model`` can.
-
-    ``output_limit`` is in tokens, 0 for none. ``prompt_tokens`` is exact for prompts given as
-    token ids and -1 otherwise: then it is to be estimated from ``prompt_bytes`` and ``images``.
-    ``blocks`` are the chained hashes, ``block_ends`` where they end, in bytes of the prompt.
-    """
-
-    def __init__(self, api: int, problem: str = "") -> None:
-        self.api: int = api
-        self.problem: str = problem
-        self.model: str = ""
-        self.stream: bool = False
-        self.choices: int = 1  # that are asked for
-        self.transfer: str = ""  # a field of it that is between engines (``wire.kv_transfers``)
-        self.stays: bool = False  # something of it stays behind at the endpoint
-        self.tools: bool = False  # are on offer
-        self.runs_tools: bool = False  # the server carries some of them out itself
-        self.output_limit: int = 0
-        self.session_hash: int = 0
-        self.user: str = ""  # whom the client names as the one that it asks for
-        self.continues: int = 0  # hash of the answer that it goes on from; 0 without one
-        self.cache_salt: str = ""
-        self.stream_options: bytes = b""  # as it stands in the body; empty without it
-        self.id_slot: bool = False  # it names a slot of the engine (llama.cpp)
-        self.single: bool = True  # the prompt is certainly one sequence
-        # Hash of all up to the first turn of the user, which later prompts have in common; else 0.
-        self.opening: int = 0
-        self.answered: int = -1  # turns before it, of a chat; -1: not told
-        self.prompt_bytes: int = 0
-        self.prompt_tokens: int = -1
-        self.images: int = 0
-        self.blocks: list[int] = []
-        self.block_ends: list[int] = []
+_LONG_NAME: Final = f"the model's name has over {MAX_NAME} characters"
+# What ``_prompts.c`` tells of a chat: model, stream, limit of tokens, choices, whether something
+# stays, three names of a session, salt, stream options, tools, whether there are functions, turns
+# answered, bytes of the prompt, and itself.
+AtOnce = tuple[
+    *tuple[str, bool, int, int, bool, str | None, str | None, str | None],
+    *tuple[str | None, bytes, bytes, bool, int, int, Any],
+]
+_prompts: Final[Any] = in_c("_prompts")
+_chat: Final[Any] = None if _prompts is None else _prompts.chat
 
 
 def api_of(path: bytes) -> int:
@@ -125,6 +108,16 @@ def inspect(api: int, body: bytes) -> Inspection:
     """Read a whole body. Never raises: what cannot be read says why in ``problem``."""
     if api == OTHER:
         return _other(body)
+    if api == CHAT and _chat is not None:
+        read = _chat(body, MAX_OBJECTS)
+        if read is not None:
+            return understood_at_once(read)
+    return inspect_decoded(api, body)
+
+
+def inspect_decoded(api: int, body: bytes) -> Inspection:
+    """The same, by decoding what it consists of: what the other way leaves is read so, and what it
+    does not leave comes to the same."""
     if _has_many_objects(body):
         return _too_many(api, f"over {MAX_OBJECTS} objects", body)
     found = Inspection(api)
@@ -145,11 +138,44 @@ def inspect(api: int, body: bytes) -> Inspection:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _unread(api, f"the body cannot be read: {error}", body)
     if len(found.model) > MAX_NAME:
-        return Inspection(api, f"the model's name has over {MAX_NAME} characters")
+        return Inspection(api, _LONG_NAME)
     found.images = prompt.images
     _hash_blocks(found, prompt.pieces)
     if prompt.opening:
-        found.opening = hash_of(prompt.pieces[: prompt.opening]) or 1
+        found._opening = hash_of(prompt.pieces[: prompt.opening]) or 1
+    return found
+
+
+def understood_at_once(read: "AtOnce") -> Inspection:
+    """Of a chat that has the form that nearly all have, as ``_prompts.c`` tells of it."""
+    model, stream, limit, choices, stays, cache_key, user, safety_identifier = read[:8]
+    salt, options, tools, functions, answered, size, prompt = read[8:]
+    if len(model) > MAX_NAME:
+        return Inspection(CHAT, _LONG_NAME)
+    found = Inspection(CHAT)
+    found.model = model
+    found.stream = stream
+    found.output_limit = min(max(limit, 0), _MOST_TOKENS)
+    found.choices = max(choices, 1)
+    found.stays = stays
+    if cache_key is not None or user is not None or safety_identifier is not None:
+        found.user = user or safety_identifier or ""
+        for key in (cache_key, user, safety_identifier):
+            _name_session(found, key)
+    if salt:
+        found.cache_salt = salt
+    found.stream_options = options
+    if tools:
+        found.tools = True
+        found.runs_tools = runs_tools(Raw(tools))
+    elif functions:
+        found.tools = True
+    found.answered = answered
+    found.prompt_bytes = size
+    found._prompt = prompt
+    count = block_count(size)
+    if count:
+        found.blocks = prompt.blocks(ENDS, count, found.first_hash())
     return found
 
 
@@ -222,7 +248,7 @@ def _other(body: bytes) -> Inspection:
 def _read_chat(found: Inspection, prompt: PromptText, read: bodies.Chat) -> None:
     _common(found, read, read.max_completion_tokens or read.max_tokens)
     found.tools = read.tools is not NOTHING or read.functions is not NOTHING
-    found.runs_tools = read.web_search_options is not NOTHING or _runs_tools(read.tools)
+    found.runs_tools = read.web_search_options is not NOTHING or runs_tools(read.tools)
     prompt.add(read.tools)
     prompt.add(read.functions)
     found.answered = 0
@@ -239,32 +265,32 @@ def _read_completion(found: Inspection, prompt: PromptText, read: bodies.Complet
     data = bytes(read.prompt)
     prompt.pieces.append(data)
     prompt.add(read.suffix)
-    found.prompt_tokens = _token_ids(data)
-    found.single = _is_single(data)
+    found.prompt_tokens = token_ids(data)
+    found.single = is_single(data)
 
 
 def _read_embedding(found: Inspection, prompt: PromptText, read: bodies.Embedding) -> None:
     _common(found, read, 0)
     data = bytes(read.input)
     prompt.pieces.append(data)
-    found.prompt_tokens = _token_ids(data)
+    found.prompt_tokens = token_ids(data)
 
 
 def _read_response(found: Inspection, prompt: PromptText, read: bodies.Response) -> None:
     if read.conversation is not NOTHING:
-        _name_session(found, _conversation(read.conversation))
+        _name_session(found, conversation_id(read.conversation))
     _common(found, read, read.max_output_tokens)
     # Answers are kept unless the client says otherwise.
     found.stays = found.stays or read.store is NOTHING or read.conversation is not NOTHING
     found.tools = read.tools is not NOTHING
-    found.runs_tools = _runs_tools(read.tools)
+    found.runs_tools = runs_tools(read.tools)
     prompt.add(read.tools)
     prompt.add(read.instructions)
     if read.conversation is not NOTHING:
-        named = _conversation(read.conversation)
+        named = conversation_id(read.conversation)
         found.continues = session_hash((named or "").encode("utf-8", "surrogatepass"))
     if read.previous_response_id is not NOTHING:
-        found.continues = _name_hash(read.previous_response_id)
+        found.continues = name_hash(read.previous_response_id)
     prompt.add(read.previous_response_id)
     prompt.add(read.conversation)
     data = bytes(read.input)
@@ -283,8 +309,8 @@ def _read_llamacpp(found: Inspection, prompt: PromptText, read: bodies.LlamaCpp)
     prompt.add(read.input_suffix)
     prompt.add(read.prompt)
     data = bytes(read.prompt)
-    found.prompt_tokens = _token_ids(data)
-    found.single = not data or _is_single(data)
+    found.prompt_tokens = token_ids(data)
+    found.single = not data or is_single(data)
 
 
 def _read_ollama(found: Inspection, prompt: PromptText, read: bodies.Ollama) -> None:
@@ -309,7 +335,7 @@ def _read_anthropic(found: Inspection, prompt: PromptText, read: bodies.Anthropi
         _name_session(found, read.metadata.user_id)
         found.user = read.metadata.user_id or ""
     found.tools = read.tools is not NOTHING
-    found.runs_tools = read.mcp_servers is not NOTHING or _runs_tools(read.tools)
+    found.runs_tools = read.mcp_servers is not NOTHING or runs_tools(read.tools)
     prompt.add(read.tools)
     prompt.add_content(read.system)
     for message in read.messages:
@@ -325,27 +351,11 @@ def _common(found: Inspection, read: bodies.Common, limit: bodies.Limit) -> None
         found.stream_options = bytes(read.stream_options)
     found.id_slot = read.id_slot is not NOTHING
     found.choices = max(int(read.n or 1), 1)
-    found.stays = _is_wanted(read.store) or _is_wanted(read.background)
+    found.stays = is_wanted(read.store) or is_wanted(read.background)
     found.cache_salt = read.cache_salt or ""
     found.user = read.user or read.safety_identifier or ""
     for key in (read.prompt_cache_key, read.user, read.safety_identifier):
         _name_session(found, key)
-
-
-def _runs_tools(raw: Raw) -> bool:
-    """Whether there are tools on offer that the client does not carry out, as far as is known."""
-    if raw is NOTHING or bytes(raw) == b"null":
-        return False
-    try:
-        kinds = [tool.type for tool in bodies.tools.decode(raw)]
-    except msgspec.DecodeError:
-        return True
-    return not all([kind in _CLIENTS_TOOLS or kind.startswith(_CLIENTS_OWN) for kind in kinds])
-
-
-def _is_wanted(raw: Raw) -> bool:
-    """Whether a switch is there and not off."""
-    return bytes(raw) not in (b"", b"false", b"null")
 
 
 def _name_session(found: Inspection, key: str | None) -> None:
@@ -354,47 +364,6 @@ def _name_session(found: Inspection, key: str | None) -> None:
         found.session_hash = session_hash(key.encode("utf-8", "surrogatepass"))
 
 
-def _conversation(raw: Raw) -> str | None:
-    """The id of a conversation, given as text or as an object with it."""
-    data = bytes(raw)
-    try:
-        if data.startswith(b"{"):
-            return bodies.conversation.decode(data).id
-        return bodies.text.decode(data)
-    except msgspec.DecodeError:
-        return None  # it is the engine's to refuse
-
-
-def _name_hash(raw: Raw) -> int:
-    """Of a name given as text; 0 of null, and of what the engine will refuse."""
-    try:
-        return session_hash(bodies.text.decode(bytes(raw)).encode("utf-8", "surrogatepass"))
-    except msgspec.DecodeError:
-        return 0
-
-
-def _token_ids(data: bytes) -> int:
-    """How many token ids a prompt is given by; -1 when it is given as text."""
-    start = data[:64].lstrip(b"[ \t\r\n")
-    if not data.startswith(b"[") or not start[:1].isdigit():
-        return -1
-    return data.count(b",") + 1
-
-
-def _is_single(data: bytes) -> bool:
-    """Whether a prompt is a text or a list of token ids; a list may be of several prompts."""
-    if data.startswith(b"["):
-        return b'"' not in data and data.count(b"[") == 1
-    return data.startswith(b'"')
-
-
 def _hash_blocks(found: Inspection, pieces: list[bytes | memoryview]) -> None:
-    # Different models share no cache; with Ollama's default tag one is none other.
-    model = found.model.removesuffix(_DEFAULT_TAG)
-    chained = int(xxh3_64_intdigest(model.encode("utf-8", "surrogatepass")))
-    if found.cache_salt:
-        salt = found.cache_salt.encode("utf-8", "surrogatepass")
-        chained = int(xxh3_64_intdigest(salt, chained))
     found.prompt_bytes = prompt_size(pieces)
-    found.blocks = chained_blocks(pieces, found.prompt_bytes, chained)
-    found.block_ends = block_ends(len(found.blocks))
+    found.blocks = chained_blocks(pieces, found.prompt_bytes, found.first_hash())

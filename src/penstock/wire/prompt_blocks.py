@@ -32,12 +32,13 @@ def _all_ends() -> list[int]:
     return ends
 
 
-_ENDS: Final[list[int]] = _all_ends()
+ENDS: Final[list[int]] = _all_ends()
+MOST_BYTES: Final = ENDS[-1]  # of a prompt, that blocks are made of
 
 
 def block_ends(count: int) -> list[int]:
     """Where the first so many blocks of any prompt end, in bytes."""
-    return _ENDS[:count]
+    return ENDS[:count]
 
 
 def prompt_size(pieces: list[bytes | memoryview]) -> int:
@@ -48,22 +49,30 @@ def prompt_size(pieces: list[bytes | memoryview]) -> int:
     return size
 
 
-def hash_of(pieces: list[bytes | memoryview]) -> int:
-    """Of all of it."""
+def block_count(size: int) -> int:
+    """How many blocks a prompt of so many bytes has."""
+    return bisect_right(ENDS, size)
+
+
+def hash_of(pieces: list[bytes | memoryview], most: int = MOST_BYTES) -> int:
+    """Of all of it, but of at most so many bytes."""
     if prompt_size(pieces) <= _JOINED_BYTES:
         return int(xxh3_64_intdigest(_SEPARATOR.join(pieces)))
     digest = xxh3_64()
+    left = most
     for index, piece in enumerate(pieces):
-        if index:
+        if index and left > 0:
             digest.update(_SEPARATOR)
-        digest.update(piece)
+            left -= 1
+        digest.update(piece[:left] if len(piece) > left else piece)
+        left = max(left - len(piece), 0)
     return int(digest.intdigest())
 
 
 def chained_blocks(pieces: list[bytes | memoryview], size: int, chained: int) -> list[int]:
     """The hash of every block, each with the one before it as its seed, the first with
     ``chained``. ``size`` is that of the prompt."""
-    count = bisect_right(_ENDS, size)
+    count = block_count(size)
     if count == 0:
         return []
     if size <= _JOINED_BYTES:
@@ -75,7 +84,7 @@ def _of_one(data: bytes, count: int, chained: int) -> list[int]:
     blocks: list[int] = []
     start = 0
     for index in range(count):
-        end = _ENDS[index]
+        end = ENDS[index]
         chained = xxh3_64_intdigest(data[start:end], chained)
         blocks.append(chained)
         start = end
@@ -90,7 +99,7 @@ def _of_several(pieces: list[bytes | memoryview], count: int, chained: int) -> l
     ends: i64 = len(piece)
     start: i64 = 0  # the block
     for index in range(count):
-        end: i64 = _ENDS[index]
+        end: i64 = ENDS[index]
         if end <= ends:
             chained = xxh3_64_intdigest(piece[start - begins : end - begins], chained)
         else:

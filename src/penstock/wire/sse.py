@@ -11,10 +11,11 @@ matter. In JSON a quote inside text is escaped, so that a name in quotes which i
 colon is a key, and only events that have such a key with a value are decoded.
 """
 
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import msgspec
 
+from penstock._in_c import in_c
 from penstock.wire import openai_bodies as bodies
 
 _MAX_EVENT_BYTES: Final = 1024 * 1024
@@ -46,6 +47,11 @@ _PREAMBLES: Final = (
 _CHOICES: Final = b'"choices"'
 _EMPTY: Final = frozenset((b"", b"null", b'""', b"{}", b"[]"))
 _PROGRESS: Final = b'"prompt_progress"'  # llama.cpp's, while it computes a prompt
+
+# Finish reason, prompt, cached and output tokens, -1 where they are not told.
+_AtOnce = tuple[str, int, int, int]
+_answers: Final[Any] = in_c("_answers")
+_answer: Final[Any] = None if _answers is None else _answers.answer
 
 
 class SseMeter:
@@ -159,6 +165,27 @@ class SseMeter:
         """Take usage and finish reason from one JSON text: an event, or a whole answer."""
         if line.find(_FAILED, 0, _FAILURE_BYTES) >= 0 and self._take_failure(line):
             return
+        told: _AtOnce | None = _answer(line) if _answer is not None else None
+        if told is None:
+            self.read_decoded(line)
+        else:
+            self.take_at_once(told)
+
+    def take_at_once(self, told: "_AtOnce") -> None:
+        """As ``_answers.c`` tells of an answer that has the form that nearly all have."""
+        reason, prompt, cached, output = told
+        if reason:
+            self.finish_reason = reason
+        if 0 <= output <= _MOST_TOKENS:
+            self.output_tokens = output
+        if prompt >= 0:
+            if prompt <= _MOST_TOKENS:
+                self.prompt_tokens = prompt
+            if 0 <= cached <= _MOST_TOKENS:
+                self.cached_tokens = cached
+
+    def read_decoded(self, line: bytes) -> None:
+        """The same, by decoding it; of what tells no error."""
         try:
             event = bodies.event.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

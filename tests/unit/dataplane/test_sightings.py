@@ -19,7 +19,8 @@ from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.exact_prefixes import FactTable
 from penstock.dataplane.llm.sightings import SightingReader, SightingRing
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
-from penstock.wire.openai import CHAT, Inspection
+from penstock.wire.inspection import Inspection
+from penstock.wire.openai import CHAT
 from penstock.wire.prompt_blocks import MAX_BLOCKS, block_ends
 
 ROW = 1

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.wire.inspection import Inspection
 from penstock.wire.model_name import MAX_NAME
 from penstock.wire.openai import (
     ANTHROPIC,
@@ -16,7 +17,6 @@ from penstock.wire.openai import (
     LLAMACPP,
     OTHER,
     RESPONSE,
-    Inspection,
     answer_in,
     api_of,
     inspect,

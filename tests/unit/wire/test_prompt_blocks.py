@@ -4,7 +4,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
-from penstock.wire.prompt_blocks import block_bytes, chained_blocks, hash_of, prompt_size
+from penstock.wire.prompt_blocks import (
+    MOST_BYTES,
+    block_bytes,
+    chained_blocks,
+    hash_of,
+    prompt_size,
+)
 
 SEPARATOR = b"\x1e"
 # Some with ends of blocks right before, at and behind their own, and long ones, which stay apart.
@@ -37,4 +43,4 @@ def test_blocks_of_pieces_are_those_of_the_whole(lengths: list[int]) -> None:
     whole = SEPARATOR.join(pieces)
     assert prompt_size(pieces) == len(whole)
     assert chained_blocks(pieces, len(whole), 5) == put_together(whole, 5)
-    assert hash_of(pieces) == xxh3_64_intdigest(whole)
+    assert hash_of(pieces) == xxh3_64_intdigest(whole[:MOST_BYTES])

@@ -14,10 +14,11 @@ Matching and insertion are O(blocks of the prompt). Source of the approximation 
 bound: llm-d's approximate prefix scorer, 31,250 entries per endpoint.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from mypy_extensions import i64, mypyc_attr
 
+from penstock._in_c import in_c
 from penstock.core.endpoint import Endpoint
 from penstock.core.lineup import is_lineup
 from penstock.core.request import Request
@@ -26,6 +27,10 @@ DEFAULT_BLOCKS: Final = 31_250  # per endpoint
 # A prompt's beginning is learned before its end and forgotten after it, so after a few blocks that
 # nobody knows there are hardly any that somebody does.
 _UNKNOWN_BLOCKS: Final = 4
+# What is done for each block, which is what insertion costs; without it the same is done here.
+_prefixes: Final[Any] = in_c("_prefixes")
+_insert: Final[Any] = None if _prefixes is None else _prefixes.insert
+_shrink: Final[Any] = None if _prefixes is None else _prefixes.shrink
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -126,19 +131,27 @@ class PrefixIndex:
         blocks = request.blocks
         known = len(blocks)
         tokens = self._tokens[slot]
-        fresh: list[int] = []
-        sizes: list[int] = []
-        for at in range(len(blocks) - 1, -1, -1):
-            block = blocks[at]
-            size = own.pop(block, -1)
-            if size < 0:
-                known = at
-                size = request.tokens_of(at + 1) - request.tokens_of(at)
-                tokens += size
-                holders[block] = holders.get(block, 0) | bit
-                fresh.append(block)
-                sizes.append(size)
-            own[block] = size
+        fresh: list[int]
+        sizes: list[int]
+        if _insert is not None and request.block_ends:
+            told: tuple[int, int, list[int], list[int]]
+            told = _insert(blocks, request.block_ends, own, holders, bit)
+            known, added, fresh, sizes = told
+            tokens += added
+        else:
+            fresh = []
+            sizes = []
+            for at in range(len(blocks) - 1, -1, -1):
+                block = blocks[at]
+                size = own.pop(block, -1)
+                if size < 0:
+                    known = at
+                    size = request.tokens_of(at + 1) - request.tokens_of(at)
+                    tokens += size
+                    holders[block] = holders.get(block, 0) | bit
+                    fresh.append(block)
+                    sizes.append(size)
+                own[block] = size
         if self.exact is not None and endpoint.exact_slot >= 0:
             sure = self._sure if request is self._asked else self._look_up(request)
             known = max(known, sure.get(endpoint.exact_slot, 0))
@@ -288,6 +301,10 @@ class PrefixIndex:
         tokens = self._tokens[slot]
         over = len(own) - self._max_blocks
         if over <= 0 and (capacity == 0 or tokens <= capacity):
+            return
+        if _shrink is not None:
+            left: int = _shrink(own, self._holders, 1 << slot, over, tokens, capacity)
+            self._tokens[slot] = left
             return
         gone = []
         for block, size in own.items():

@@ -10,13 +10,14 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from random import Random
 from select import epoll
 from time import monotonic, time
 from typing import Any, Final, TypeAlias
 
 from mypy_extensions import mypyc_attr
+
+from penstock._in_c import in_c
 
 # ``socket.SocketType``, or what stands in for it: its methods are called by name in any case.
 Socket: TypeAlias = Any
@@ -25,16 +26,6 @@ Accepted: TypeAlias = tuple[Socket, tuple[str, int]]
 
 _AF_UNIX: Final = int(socket.AF_UNIX)
 _NON_BLOCKING_STREAM: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-
-
-def _in_c(name: str) -> Any:
-    """Our C module of that name; None where it was not built or is not wanted."""
-    if os.environ.get("PENSTOCK_PURE") == "1":
-        return None
-    try:
-        return import_module(f"penstock.{name}")
-    except ImportError:
-        return None
 
 
 def _accept(listening: Socket) -> tuple[int, int, str, int] | None:
@@ -50,8 +41,8 @@ def _accept(listening: Socket) -> tuple[int, int, str, int] | None:
     return fd, family, address[0], address[1]
 
 
-_streams: Final[Any] = _in_c("_streams")
-_poller: Final[Any] = _in_c("_poller")
+_streams: Final[Any] = in_c("_streams")
+_poller: Final[Any] = in_c("_poller")
 # Python's own do the same.
 _StreamSocket: Final[Any] = socket.SocketType if _streams is None else _streams.StreamSocket
 _accept_one: Final[Any] = _accept if _streams is None else _streams.accept

@@ -18,7 +18,8 @@ from penstock.dataplane.llm.answer_reading import AnswerReading
 from penstock.dataplane.llm.engine_habits import EngineHabits
 from penstock.dataplane.llm.routed_prefixes import RoutedPrefixes
 from penstock.dataplane.llm.sightings import SightingRing
-from penstock.wire.openai import EMBEDDING, IMAGE_TOKENS, Inspection
+from penstock.wire.inspection import Inspection
+from penstock.wire.openai import EMBEDDING, IMAGE_TOKENS
 from penstock.wire.session_keys import session_hash
 
 _FIRST_TOKEN: Final = 0  # of board.SERVING_PHASES

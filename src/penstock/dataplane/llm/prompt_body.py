@@ -7,9 +7,10 @@ import msgspec
 from penstock.wire.chunked import LAST_CHUNK, ChunkedReader, as_one_chunk
 from penstock.wire.forwarding import is_sealed
 from penstock.wire.http1 import RequestHead
+from penstock.wire.inspection import Inspection
 from penstock.wire.lone_surrogates import Hidden, hide
 from penstock.wire.model_name import with_model
-from penstock.wire.openai import CHAT, COMPLETION, LLAMACPP, OTHER, Inspection, inspect
+from penstock.wire.openai import CHAT, COMPLETION, LLAMACPP, OTHER, inspect
 from penstock.wire.resume.forms import comes_in_lines
 from penstock.wire.resume.token_ids import wish_for_ids
 from penstock.wire.usage import Wish, wish_for_usage
@@ -218,6 +219,7 @@ class PromptBody:
     def drop(self) -> None:
         """Keep what was understood, not the text."""
         self.data = b""
+        self.found.forget_text()
         self._json = b""
 
     def _change(self, json: bytes) -> bool:

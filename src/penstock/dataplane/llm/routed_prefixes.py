@@ -7,8 +7,9 @@ decision and believe the same; so they do what other balancers told, in a ring o
 Who falls behind by more than a ring loses the oldest: a belief less, never a wrong request.
 """
 
-from typing import Final
+from typing import Any, Final
 
+from penstock._in_c import in_c
 from penstock.core.endpoint import Endpoint
 from penstock.core.prefixes.answer_endpoints import AnswerEndpoints
 from penstock.core.prefixes.prefix_index import PrefixIndex, PrefixJournal
@@ -19,6 +20,8 @@ from penstock.dataplane.board.memory import Board, as_cell, of_cell
 _AT_ONCE: Final = 8192  # entries read between two batches of events: a few milliseconds at most
 _TOKEN_BITS: Final = 32
 _TOKEN_MASK: Final = (1 << _TOKEN_BITS) - 1
+_prefixes: Final[Any] = in_c("_prefixes")
+_tell: Final[Any] = None if _prefixes is None else _prefixes.tell  # writes entries of two cells
 _ANSWER: Final = _TOKEN_MASK  # in place of tokens, of which no block has so many
 
 
@@ -65,6 +68,11 @@ class RoutedPrefixes(PrefixJournal):
         count = self._count
         first = self._at + RT_ENTRIES
         row = endpoint.row << _TOKEN_BITS
+        if _tell is not None:
+            count = int(_tell(cells, first, ROUTES, count, row, hashes, sizes))
+            self._count = count
+            cells[self._at + RT_COUNT] = count
+            return
         for index, each in enumerate(hashes):
             at = first + (count % ROUTES) * ROUTE_CELLS
             cells[at] = as_cell(each)

@@ -14,7 +14,7 @@ from penstock.dataplane.board.counted_endpoint import CountedEndpoint
 from penstock.dataplane.board.layout import SG_COUNT, SG_ENTRIES, SIGHTING_CELLS
 from penstock.dataplane.board.memory import Board, of_cell
 from penstock.dataplane.llm.exact_prefixes import FactTable
-from penstock.wire.openai import Inspection
+from penstock.wire.inspection import Inspection
 from penstock.wire.prompt_blocks import block_ends
 
 _HEAD: Final = 7  # length, row, sent and first token in µs, tokens, cached tokens, bytes

@@ -55,7 +55,7 @@ from penstock.dataplane.llm.engine_habits import EngineHabits
 from penstock.dataplane.pool.long_lived import LongLived
 from penstock.dataplane.record.request_log import json_text
 from penstock.wire.forwarding import Edit
-from penstock.wire.openai import Inspection
+from penstock.wire.inspection import Inspection
 
 # How old what other workers have in flight may be. Reading it costs 40 ns per worker; load
 # reports older than 5 ms begin to cost latency, younger ones do not.

@@ -21,7 +21,8 @@ from penstock.dataplane.io.loop import Loop
 from penstock.dataplane.llm.exact_prefixes import FactTable
 from penstock.dataplane.llm.sightings import SightingRing
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
-from penstock.wire.openai import COMPLETION, Inspection
+from penstock.wire.inspection import Inspection
+from penstock.wire.openai import COMPLETION
 from tests.unit.control.conftest import Clock
 from tests.unit.control.worlds import endpoint, pool, world
 

@@ -1,0 +1,16 @@
+def insert(
+    blocks: list[int], ends: list[int], own: dict[int, int], holders: dict[int, int], bit: int, /
+) -> tuple[int, int, list[int], list[int]]: ...
+def shrink(
+    own: dict[int, int], holders: dict[int, int], bit: int, over: int, tokens: int, room: int, /
+) -> int: ...
+def tell(
+    cells: memoryview,
+    first: int,
+    entries: int,
+    count: int,
+    row: int,
+    hashes: list[int],
+    sizes: list[int],
+    /,
+) -> int: ...
