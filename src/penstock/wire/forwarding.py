@@ -133,6 +133,16 @@ class ForwardedHead:
             other._http1 = self.http1().removesuffix(self._ending()) + other._ending()
         return other
 
+    def for_length(self, length: int) -> "ForwardedHead":
+        """The same for a body of that length, where one is told."""
+        other = ForwardedHead(self.method, self.target, self.host)
+        other.fields = self.fields
+        other.upgrade = self.upgrade
+        other.has_grpc_timeout = self.has_grpc_timeout
+        other.content_length = length
+        other._http1 = self.http1().removesuffix(self._ending()) + other._ending()
+        return other
+
     def with_fields(self, fields: list[Field]) -> "ForwardedHead":
         """The same with further fields, for one request."""
         other = ForwardedHead(self.method, self.target, self.host)

@@ -7,6 +7,7 @@ from penstock.dataplane.board.layout import (
     W_TLS_FAILURES,
     W_TLS_HANDSHAKES,
 )
+from penstock.dataplane.client.alike_heads import AlikeHeads
 from penstock.dataplane.client.awaited_body import AwaitedBody
 from penstock.dataplane.client.http1_body import IncomingBody
 from penstock.dataplane.client.http1_stream import AWAIT, BODY, BUSY, LINGER, ClientStream
@@ -65,6 +66,7 @@ class ClientConnection(ClientStream, Front):
         self.requests: int = 0
         self._head: RequestHead | None = None  # the last one, remembered with its plan
         self._plan: Plan | None = None
+        self._alike: AlikeHeads | None = None  # to it
         self._pending: PendingHead | None = None  # a head that does not come in one piece
         self._body: IncomingBody | None = None  # that is under way
         self._awaited: AwaitedBody | None = None  # it is, and further ones
@@ -180,16 +182,24 @@ class ClientConnection(ClientStream, Front):
         """Begin the exchange of the request at the head of the inbox; False if it is not whole."""
         data = self._inbox
         head = self._head
-        if head is None or not data.startswith(head.raw):
-            head = self._parse(data)
-            if head is None:
-                return False
-            data = self._inbox
-            self._head = head
-            self._plan = None
+        plan = self._plan
         context = self.context
         planner = context.planner
-        plan = self._plan
+        if head is None or not data.startswith(head.raw):
+            known = head
+            head = None
+            if known is not None and plan is not None and self._pending is None:
+                if self._alike is None:
+                    self._alike = AlikeHeads(known, plan, planner.heeds_length)
+                head = self._alike.head_of(data, self.settings)
+            if head is None:
+                head = self._parse(data)
+                if head is None:
+                    return False
+                data = self._inbox
+                self._plan = plan = None
+                self._alike = None
+            self._head = head
         if plan is None or plan.generation != planner.generation:
             scheme = "http" if self.tls is None else "https"
             plan = planner.plan(
@@ -560,6 +570,7 @@ class ClientConnection(ClientStream, Front):
 
     def _forget(self) -> None:
         self._head = None
+        self._alike = None
         self._plan = None
 
     def close_if_idle(self) -> None:

@@ -263,6 +263,8 @@ class Exchange(
         complete = body.complete
         if body.other_length >= 0:
             head = head.for_other_body(body.other_length, body.decoded)
+        elif 0 <= head.content_length != self.head.content_length:
+            head = head.for_length(self.head.content_length)  # its plan was another's
         kept = body.kept()
         if self.split is not None:
             head, kept = self.split.sent(head, kept)

@@ -15,6 +15,7 @@ from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.route.access import Access, ModelList
 from penstock.dataplane.route.auth_question import AuthQuestion
 from penstock.dataplane.route.basic_question import BasicQuestion
+from penstock.dataplane.route.body_lengths import heeds_length
 from penstock.dataplane.route.compression import compression_of
 from penstock.dataplane.route.connection_plan import ConnectionPlan
 from penstock.dataplane.route.error_pages import ErrorPages, error_pages
@@ -89,6 +90,8 @@ class Planner:
         self._taken_out: frozenset[bytes] = taken_out(self._certificate_headers.values())
         for route in spec.routes:
             _check(route, pools)
+        # Whether anything is decided by how long a request's body is said to be.
+        self.heeds_length: bool = heeds_length(spec, [pool.spec for pool in pools.values()])
         self._branches: list[_Branch] = [_Branch(route) for route in spec.routes]
         self._matchers: list[Matcher] = [branch.matcher for branch in self._branches]
         self._methods: list[str] = ALLOWED_METHODS.split(", ")
