@@ -9,7 +9,6 @@ MOST_LINES: Final = 400
 LONGER: Final = frozenset(
     (
         "penstock/dataplane/client/http1.py",
-        "penstock/dataplane/client/http2_stream.py",
         "penstock/dataplane/exchange/exchange.py",
     )
 )

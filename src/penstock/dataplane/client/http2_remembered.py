@@ -1,7 +1,9 @@
 """What a block of a client's HTTP/2 header fields decides, made once for all streams that begin
 with the same octets."""
 
+from penstock.dataplane.client.http2_host import Http2Host
 from penstock.dataplane.client.settings import ClientSettings
+from penstock.dataplane.context import Context
 from penstock.dataplane.route.plan import Plan
 from penstock.wire.http1 import RequestHead
 from penstock.wire.http2.header_block import HeaderBlock
@@ -15,6 +17,19 @@ class Remembered:
 
     def __init__(self, head: RequestHead) -> None:
         self.head: RequestHead = head
+
+    def planned(
+        self, context: Context, host: Http2Host, settings: ClientSettings, address: str
+    ) -> Plan:
+        """Its plan, made anew where the snapshot is another."""
+        planner = context.planner
+        plan = self.plan
+        if plan is None or plan.generation != planner.generation:
+            scheme = "https" if host.is_secure() else "http"
+            certificate = host.shown_certificate()
+            plan = planner.plan(self.head, settings.listener, address, scheme, certificate)
+            self.plan = plan
+        return plan
 
 
 class _RememberedPair:
