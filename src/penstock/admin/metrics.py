@@ -36,6 +36,7 @@ from penstock.admin.serving_metrics import serving_metrics, shadow_metrics
 from penstock.admin.status import CLASSES
 from penstock.admin.store_metrics import store_metrics
 from penstock.admin.stream_metrics import stream_metrics
+from penstock.admin.tenant_metrics import tenant_metrics
 from penstock.admin.trace_metrics import push_metrics, trace_metrics
 from penstock.admin.view import EndpointView, Overview
 from penstock.admin.wait_metrics import wait_metrics
@@ -110,6 +111,7 @@ class _BoardCollector(Collector):
         yield from forecast_metrics(self._overview.pools)
         yield from store_metrics(self._overview.store)
         yield from limit_metrics(self._overview)
+        yield from tenant_metrics(self._overview)
         yield from trace_metrics(self._overview.traces)
         yield from push_metrics(self._overview.push)
 

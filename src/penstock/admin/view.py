@@ -303,6 +303,16 @@ class Tenancy(msgspec.Struct, frozen=True):
     limits: tuple[LimitStateView, ...]
 
 
+class UsedView(msgspec.Struct, frozen=True):
+    """What a tenant used since the start; of its requests that were sent to an endpoint."""
+
+    tenant: str
+    requests: int
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+
+
 class Overview(msgspec.Struct, frozen=True):
     """The balancer at one moment."""
 
@@ -327,6 +337,7 @@ class Overview(msgspec.Struct, frozen=True):
     push: PushView | None = None  # None: metrics are pushed nowhere
     limits: tuple[LimitView, ...] = ()
     tenants: tuple[str, ...] = ()  # that have keys or certificates
+    used: tuple[UsedView, ...] = ()  # by these, as far as they are told apart
 
 
 class Placed(Protocol):

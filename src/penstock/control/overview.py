@@ -28,6 +28,7 @@ def overview(parts: Parts, *, started_at: float, stopping: bool, log_dropped: in
     """Everything at once."""
     snapshot, reloader = parts.publisher.running, parts.reloader
     source = reloader.configured.source
+    tenants = tuple({each.name: None for each in (*snapshot.tenants, *snapshot.found_tenants)})
     return Overview(
         version=__version__,
         form=form(),
@@ -66,7 +67,8 @@ def overview(parts: Parts, *, started_at: float, stopping: bool, log_dropped: in
             PushView(parts.metrics.points, parts.metrics.failed) if parts.metrics.is_on else None
         ),
         limits=parts.limits.views(),
-        tenants=tuple({each.name: None for each in (*snapshot.tenants, *snapshot.found_tenants)}),
+        tenants=tenants,
+        used=parts.usage.used(tenants),
     )
 
 

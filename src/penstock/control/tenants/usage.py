@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.admin.view import UsedView
 from penstock.control.store.files import StateFiles
 
 _SAVE_S: Final = 10.0
@@ -21,6 +22,7 @@ _KEPT_DAYS: Final = 400
 _MOST_ROWS: Final = 50_000  # of a day; what is beyond is told as of OTHERS
 _FILE: Final = "usage."
 _VERSION: Final = 1
+MOST_TENANTS: Final = 100  # that metrics tell apart
 OTHERS: Final = "(others)"
 _Key = tuple[str, str, str]
 
@@ -57,6 +59,7 @@ class Usage:
         self._day = ""
         self._today: dict[_Key, UsageRow] = {}
         self._by_tenant: dict[str, UsageRow] = {}  # sums of today's
+        self._since_start: dict[str, UsageRow] = {}
         self._others: list[UsageRow] | None = None  # today's of other supervisors, when read
         self._others_until = 0.0
         self._changed = False
@@ -68,6 +71,7 @@ class Usage:
             tenant, key, model, *counts = told
             used = UsageRow(self._day, tenant, key, model, *counts)  # type: ignore[arg-type]
             _add(self._by_tenant, used)
+            _add(self._since_start, used)
             known = self._today.get((tenant, key, model))
             if known is None and len(self._today) >= _MOST_ROWS:
                 used.model = OTHERS
@@ -92,6 +96,26 @@ class Usage:
         for row in (*self._by_tenant.values(), *self._others):
             _add(found, row)
         return found
+
+    def used(self, tenants: Sequence[str]) -> tuple[UsedView, ...]:
+        """Since the start, by tenant, in their order; all further ones, and those that are
+        configured no longer, are one."""
+        if not tenants:
+            return ()
+        told = dict.fromkeys(tenants[:MOST_TENANTS])
+        others = UsageRow("", OTHERS, "", "")
+        for name, row in self._since_start.items():
+            if name not in told:
+                others.add(row)
+        rows = [self._since_start.get(name) or UsageRow("", name, "", "") for name in told]
+        if others.requests or len(tenants) > MOST_TENANTS:
+            rows.append(others)
+        return tuple(
+            UsedView(
+                row.tenant, row.requests, row.prompt_tokens, row.cached_tokens, row.output_tokens
+            )
+            for row in rows
+        )
 
     def rows(self, days: int) -> list[UsageRow]:
         """Of the last so many days, today included, the newest first."""
