@@ -90,14 +90,7 @@ def _udp_listener(site: Site) -> dict[str, Any]:
 def _listener(site: Site) -> dict[str, Any]:
     if site.protocol == "udp":
         return _udp_listener(site)
-    chain: dict[str, Any] = {
-        "filters": [
-            {
-                "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": _connection_manager(site),
-            }
-        ]
-    }
+    chain: dict[str, Any] = {"filters": [_filter(site)]}
     if site.certificate:
         chain["transport_socket"] = {
             "name": "envoy.transport_sockets.tls",
@@ -126,6 +119,23 @@ def _listener(site: Site) -> dict[str, Any]:
     }
 
 
+def _filter(site: Site) -> dict[str, Any]:
+    if site.protocol == "tcp":
+        return {
+            "name": "envoy.filters.network.tcp_proxy",
+            "typed_config": {
+                "@type": f"{_EXTENSION}.filters.network.tcp_proxy.v3.TcpProxy",
+                "stat_prefix": "clients",
+                "cluster": "endpoints",
+                "idle_timeout": _FOREVER,
+            },
+        }
+    return {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": _connection_manager(site),
+    }
+
+
 def _connection_manager(site: Site) -> dict[str, Any]:
     route = {"cluster": "endpoints", "timeout": "0s", "idle_timeout": _FOREVER}
     return {
@@ -135,6 +145,7 @@ def _connection_manager(site: Site) -> dict[str, Any]:
         "generate_request_id": True,
         "use_remote_address": True,  # appends to X-Forwarded-For
         "stream_idle_timeout": _FOREVER,
+        "upgrade_configs": [{"upgrade_type": "websocket"}] * (site.protocol == "websocket"),
         "common_http_protocol_options": {"idle_timeout": _FOREVER},
         "route_config": {
             "virtual_hosts": [
@@ -170,7 +181,9 @@ def _cluster(site: Site) -> dict[str, Any]:
         "max_requests": _NO_LIMIT,
     }
     over_http2 = site.protocol == "grpc"
-    check = {"tcp_health_check": {}} if over_http2 else {"http_health_check": {"path": HEALTH_PATH}}
+    check: dict[str, Any] = {"http_health_check": {"path": HEALTH_PATH}}
+    if site.protocol in ("grpc", "tcp", "websocket"):  # their endpoints answer nothing else
+        check = {"tcp_health_check": {}}
     spoken = "http2_protocol_options" if over_http2 else "http_protocol_options"
     cluster = {
         "name": "endpoints",
@@ -207,5 +220,7 @@ def _cluster(site: Site) -> dict[str, Any]:
         },
     }
     if site.protocol == "udp":
-        del cluster["health_checks"], cluster["typed_extension_protocol_options"]
+        del cluster["health_checks"]
+    if site.protocol in ("tcp", "udp"):
+        del cluster["typed_extension_protocol_options"]
     return cluster

@@ -39,7 +39,7 @@ class Http2Request(Scenario):
     protocol = "h2c"
 
     def targets(self) -> list[Target]:
-        return [Target(PENSTOCK, ("HAProxy",), 1.0)]
+        return [Target(PENSTOCK, ("Envoy",), 0.6), Target(PENSTOCK, ("HAProxy",), 1.0)]
 
     def measure(self, case: Case, bench: Bench) -> Sample:
         cores = split()

@@ -24,7 +24,7 @@ from benchmarks.scenarios.scenario import (
 )
 from benchmarks.site import Site
 
-_PEERS: Final = ("nginx", "HAProxy")
+_PEERS: Final = ("nginx", "HAProxy", "Envoy")
 _HOLDING: Final = "benchmarks.load.idle_websockets"
 _HELD: Final = 4_000
 _QUICK_HELD: Final = 500
