@@ -111,7 +111,10 @@ def inspect(api: int, body: bytes) -> Inspection:
     if api == CHAT and _chat is not None:
         read = _chat(body, MAX_OBJECTS)
         if read is not None:
-            return understood_at_once(read)
+            try:
+                return understood_at_once(read)
+            except UnicodeDecodeError:
+                pass  # its tools are no UTF-8, which decoding says
     return inspect_decoded(api, body)
 
 

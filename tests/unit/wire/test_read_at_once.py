@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.wire.inspection import Inspection
-from penstock.wire.openai import CHAT, inspect_decoded, understood_at_once
+from penstock.wire.openai import CHAT, inspect, inspect_decoded, understood_at_once
 from penstock.wire.openai_prompt import MAX_OBJECTS
 from penstock.wire.sse import SseMeter
 
@@ -197,6 +197,11 @@ def test_what_engines_answer_is_read_at_once() -> None:
 def test_what_is_not_whole_or_deep_is_left(body: bytes) -> None:
     assert at_once(body) is None
     assert _answers.answer(body) is None
+
+
+def test_tools_that_are_no_utf8_are_refused_as_decoding_does() -> None:
+    body = b'{"model":"m","messages":[{"role":"user"}],"tools":[{"type":"\xda"}]}'
+    assert facts(inspect(CHAT, body)) == facts(inspect_decoded(CHAT, body))
 
 
 def test_a_chat_with_more_objects_than_are_read_is_left() -> None:
