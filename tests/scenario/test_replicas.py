@@ -13,7 +13,9 @@ from time import sleep
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from penstock.cli.keys import keys
 from penstock.config.compile.store import parse_url
 from penstock.control.events import Events
 from penstock.control.store.shared import SharedStore
@@ -355,3 +357,34 @@ def test_an_endpoint_has_no_more_at_once_than_it_takes_whoever_sends_them(
             each.join(60.0)
         assert answers == [200] * 80
         assert 2 <= counting.most <= 3
+
+
+def test_a_key_made_at_one_lets_in_at_the_other_and_one_revoked_there_at_neither(
+    tmp_path: Path, server: StoreServer, endpoint: HttpEndpoint
+) -> None:
+    secret = tmp_path / "store-key"
+    secret.write_text("a secret of the tests\n")
+    directories = [tmp_path / name for name in ("tenants-one", "tenants-two")]
+    with ExitStack() as stack:
+        balancers = []
+        for directory in directories:
+            directory.mkdir()
+            document = {
+                "store": {"url": server.url, "secrets_key_file": str(secret), "tenants": True},
+                "endpoints": [endpoint.name],
+                "tenants_directory": str(directory),
+            }
+            balancers.append(start(stack, tmp_path / directory.name[8:], document))
+        clients = [balancer.connect() for balancer in balancers]
+        made = CliRunner().invoke(keys, ["create", "acme", "--directory", str(directories[0])])
+        shown = f"Authorization: Bearer {made.output.splitlines()[0]}"
+        for balancer in balancers:
+            balancer.wait_for_event("tenants", 1)
+        assert [client.get("/", shown).status for client in clients] == [200, 200]
+        stored = server.client.hgetall("penstock:main:v1:{values}")
+        assert any(b"tenants/" in name for name in stored)
+        assert not any(b"sha256" in value for value in stored.values())
+        CliRunner().invoke(keys, ["revoke", "acme", "key-1", "--directory", str(directories[1])])
+        for balancer in balancers:
+            balancer.wait_for_event("tenants", 2)
+        assert [client.get("/", shown).status for client in clients] == [401, 401]

@@ -227,6 +227,7 @@ class _Connections:
             parts.sharing.endpoints.follow = parts.api_endpoints.follow
             parts.sharing.share_challenges(parts.fetched)
             parts.sharing.share_maintenance(parts.maintenance, parts.events)
+            parts.sharing.share_tenants(parts.store, parts.events)
             parts.workers.lending.before = parts.sharing.limits(parts.limits.owner).before_lend
             elsewhere = parts.sharing.scaling(
                 parts.store,

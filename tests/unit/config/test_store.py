@@ -88,6 +88,8 @@ def test_a_password_and_the_key_of_secrets_come_from_files(tmp_path: Path) -> No
         ("{url: 'redis://:secretword@a', password_file: missing}", "give one of both"),
         ("{url: 'redis://a', secrets_key_file: missing}", "cannot be read"),
         ("{url: 'redis://a', certificate: missing.pem}", "rediss://"),
+        ("{url: 'redis://a', tenants: true}", "give `secrets_key_file`"),
+        ("{url: 'redis://a', tenants: true}", "give `tenants_directory`"),
     ],
 )
 def test_what_cannot_be_is_refused_without_repeating_it(

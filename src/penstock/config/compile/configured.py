@@ -47,6 +47,7 @@ class StoreSettings:
     key: str = ""
     limits_when_gone: Literal["share", "refuse"] = "share"
     secrets: tuple[str, ...] = field(default=(), repr=False)  # the first encrypts, all decrypt
+    tenants: bool = False  # files of the directory of tenants are the same at all balancers
 
     @property
     def shown(self) -> str:

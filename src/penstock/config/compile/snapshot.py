@@ -129,7 +129,7 @@ def compile_document(loaded: Loaded, source: Path | None) -> Configured:
             findings.wrong(("tenants_directory",), str(error))
     doubt_shared_cookies(pools, routes, findings)
     pages = compile_error_pages(document.error_pages, ("error_pages",), findings)
-    store = compile_store(document.store, findings)
+    store = compile_store(document.store, findings, has_tenants=directory is not None)
     admin = compile_admin(document.admin, findings)
     traces = compile_traces(document.traces, findings)
     metrics = compile_metrics(document.metrics, findings)

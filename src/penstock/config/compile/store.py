@@ -23,8 +23,10 @@ _PLACE: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P
 _AT: Final = ("store",)
 
 
-def compile_store(store: Store | None, findings: Findings) -> StoreSettings | None:
-    """What ``store`` says; None without one."""
+def compile_store(
+    store: Store | None, findings: Findings, *, has_tenants: bool = False
+) -> StoreSettings | None:
+    """What ``store`` says; None without one. ``has_tenants``: there is a directory of them."""
     if store is None:
         return None
     if any(find_spec(name) is None for name in ("redis", "hiredis", "cryptography")):
@@ -47,6 +49,11 @@ def compile_store(store: Store | None, findings: Findings) -> StoreSettings | No
     secrets: tuple[str, ...] = ()
     if store.secrets_key_file is not None:
         secrets = findings.secrets((*_AT, "secrets_key_file"), (), store.secrets_key_file)
+    if store.tenants and store.secrets_key_file is None:
+        text = "the store has tenants only encrypted: give `secrets_key_file`, the same for all"
+        findings.wrong((*_AT, "tenants"), text)
+    if store.tenants and not has_tenants:
+        findings.wrong((*_AT, "tenants"), "there is nothing to share: give `tenants_directory`")
     return StoreSettings(
         kind=settings.kind,
         places=settings.places,
@@ -61,6 +68,7 @@ def compile_store(store: Store | None, findings: Findings) -> StoreSettings | No
         key=files["key"],
         limits_when_gone=store.limits_when_gone,
         secrets=secrets,
+        tenants=store.tenants,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import SecretStr
 
 from penstock.config.document.section import Section, required, setting
-from penstock.config.document.values import Name
+from penstock.config.document.values import Flag, Name
 
 
 class Store(Section):
@@ -39,6 +39,11 @@ class Store(Section):
         "A file with a secret, the same for all balancers, under which private keys and the like "
         "are encrypted before the store has them; of several lines the first encrypts and all "
         "decrypt. `openssl rand -hex 32` makes one. Without it each balancer keeps its own.",
+    )
+    tenants: Flag = setting(
+        False,
+        "Whether files of `tenants_directory` are the same at all balancers: what is written, "
+        "changed or removed there at one is so at all within a second. Needs `secrets_key_file`.",
     )
 
 

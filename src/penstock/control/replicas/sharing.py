@@ -26,6 +26,7 @@ from penstock.control.replicas.shared_limits import SharedLimits
 from penstock.control.replicas.shared_scaling import SharedScaling
 from penstock.control.replicas.words import Words
 from penstock.control.store.store import Store
+from penstock.control.tenants.shared_files import SharedTenantFiles
 from penstock.core.limits.owner import Owner
 from penstock.core.snapshot import Snapshot
 from penstock.dataplane.board.memory import Board
@@ -61,6 +62,7 @@ class Sharing:
         )
         self.loads.on_changed = self._places.look
         self._aside: MaintenanceWords | None = None
+        self._tenants: SharedTenantFiles | None = None
 
     def configure(self, snapshot: Snapshot) -> None:
         """Follow the running snapshot."""
@@ -69,6 +71,8 @@ class Sharing:
         self.operators.configure(snapshot)
         if self._aside is not None:
             self._aside.configure(snapshot)
+        if self._tenants is not None:
+            self._tenants.configure(snapshot)
         self.endpoints.configure(snapshot)
         if self._scaling is not None:
             self._scaling.configure(snapshot)
@@ -89,6 +93,11 @@ class Sharing:
     def share_maintenance(self, switches: MaintenanceSwitches, events: Events) -> None:
         """Pools that are set aside at one balancer are so at all."""
         self._aside = MaintenanceWords(self._store, switches, self._background.begin, events)
+
+    def share_tenants(self, sealed: Store, events: Events) -> None:
+        """Where that is configured, files of tenants are the same at all balancers."""
+        if self._store.settings.tenants:
+            self._tenants = SharedTenantFiles(sealed, events)
 
     def said_of_pool(self, pool: str) -> None:
         """An operator set it aside here, or put it back."""
@@ -123,6 +132,8 @@ class Sharing:
         self._background.keep("what operators said", self.operators.words.run)
         if self._aside is not None:
             self._background.keep("pools set aside", self._aside.words.run)
+        if self._tenants is not None:
+            self._background.keep("files of tenants", self._tenants.run)
         self._background.keep("endpoints of the API", self.endpoints.words.run)
         self._background.keep("places over balancers", self._places.run)
         self._background.keep("tokens of authorities", self._challenges.run)
