@@ -52,7 +52,8 @@ class GuardedSink:
     def frames(self, head: ResponseHead) -> bool:
         """``in_chunks`` is known from then on."""
         try:
-            self.in_chunks = self.sink.frame_response(head)
+            # One with a length comes without, as over HTTP/1.1, however the client gets it.
+            self.in_chunks = self.sink.frame_response(head) and head.content_length < 0
         except Exception:  # noqa: BLE001
             self._crash()
             return False

@@ -3,13 +3,15 @@
 import errno
 import os
 
-from penstock.core.snapshot import Limit, PoolTimeouts, Snapshot
+from penstock.core.snapshot import Limit, Models, PoolTimeouts, Snapshot
+from tests.harness.fake.http2 import Http2Peer
 from tests.harness.fake.stage import Stage, member, pool_of
 from tests.harness.fake.stream import End
 from tests.harness.http2_frames import PREFACE
 from tests.harness.messages import answer, answer_of, get, head
 from tests.harness.world import listener, route, world
 from tests.unit.dataplane.stage.asking import status_of
+from tests.unit.dataplane.stage.streaming import Answered, chat
 from tests.unit.dataplane.stage.test_limits import Supervisor
 
 
@@ -205,3 +207,23 @@ def test_what_was_sent_behind_an_answer_is_taken_once_the_answer_was() -> None:
         assert asked.endswith(body)
         stage.send(endpoint, answer_of(b"again"))
         assert stage.received(client).endswith(b"again")
+
+
+def test_an_answer_with_a_length_over_http2_is_put_into_chunks_once_where_it_is_changed() -> None:
+    """It was twice: the framing of the first became part of the body."""
+    engine = member(0, http2=True, models=("big",))
+    aliased = Models(aliases={"m": {"big": 1.0}}, answers="asked")
+    spec = world(pool_of(engine, kind="llm", usage="off", models=aliased))
+    with Stage(spec) as stage:
+        client = stage.client(room=1 << 20)
+        stage.send(client, chat(stream=False))
+        peer = Http2Peer(stage, stage.servers[0].accepted[-1], server=True)
+        peer.pump()
+        body = b'{"model": "big", "choices": []}'
+        fields = (("content-type", "application/json"), ("content-length", str(len(body))))
+        peer.answer(max(peer.heard), 200, *fields)
+        peer.h2.send_data(max(peer.heard), body, end_stream=True)
+        peer.pump()
+        answered = Answered(stage, client)
+        assert answered.body == b'{"model": "m", "choices": []}'
+        assert answered.complete
