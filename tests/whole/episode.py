@@ -61,6 +61,7 @@ class Episode(Disturbances):
         self.rng = Random(seed)
         self.calm = self.rng.random() < 0.4
         self.steps = 0
+        self._most = 0  # before the worker may stop
         self.acts = 0  # of clients and endpoints
         self.shown = 60  # events, of a run that failed
         self.kernel = Kernel(self.rng, self.calm)
@@ -108,6 +109,7 @@ class Episode(Disturbances):
 
     def run(self, steps: int) -> None:
         """So many steps, and to the end. Raises Failed."""
+        self._most = steps
         try:
             for _ in range(steps):
                 self.step()
@@ -123,7 +125,7 @@ class Episode(Disturbances):
             for at, said in list(self.kernel.events)[-self.shown :]
         ]
         kind = "calm" if self.calm else f"disturbed by {self.book.disturbed or 'nothing'}"
-        again = f"python -m tests.whole --seed {self.seed} --steps {max(self.steps, 1)}"
+        again = f"python -m tests.whole --seed {self.seed} --steps {max(min(self.steps, self._most), 1)}"
         return "\n".join([*lines, f"after {self.steps} steps ({kind}): {error}", again])
 
     # --- steps ------------------------------------------------------------------------------

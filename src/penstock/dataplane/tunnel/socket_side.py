@@ -218,6 +218,12 @@ class SocketSide(Connection, TunnelSide):
 
     # --- ends -------------------------------------------------------------------------------
 
+    def close_in_order(self) -> None:
+        if self.owes():
+            self.reset()  # an end would tell that this was all
+        else:
+            super().close_in_order()
+
     def expire_at(self, at: float) -> None:
         self.deadline = at
 

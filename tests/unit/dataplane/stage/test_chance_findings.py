@@ -227,3 +227,21 @@ def test_an_answer_with_a_length_over_http2_is_put_into_chunks_once_where_it_is_
         answered = Answered(stage, client)
         assert answered.body == b'{"model": "m", "choices": []}'
         assert answered.complete
+
+
+def test_a_tunnel_that_is_too_old_does_not_look_whole_to_who_has_not_taken_all() -> None:
+    """What waited for a slow client was dropped, and an end in order sent."""
+    spec = world(
+        pool_of(0, protocol="tcp", timeouts=PoolTimeouts(tunnel_idle_s=30.0)),
+        listeners=[listener(protocol="tcp")],
+    )
+    with Stage(spec) as stage:
+        client = stage.client(room=10)
+        stage.send(client, b"all")
+        endpoint, _ = stage.asked(0)
+        endpoint.offer(bytes(range(40)))
+        endpoint.half_close()
+        stage.settle()
+        stage.pass_time(60.0)
+        assert client.dead
+        assert not client.ended
