@@ -19,7 +19,7 @@ from benchmarks import accounts
 from benchmarks.cores import on
 from benchmarks.failure import StartError
 
-_START_S: Final = 30.0
+START_S: Final = 30.0
 _STOP_S: Final = 10.0
 _POLL_S: Final = 0.02
 _LAST_LINES: Final = 15
@@ -67,9 +67,11 @@ class Process:
         """It and its living descendants."""
         return accounts.tree(self.pid)
 
-    def wait_until_listening(self, *ports: int, host: str = "127.0.0.1") -> None:
+    def wait_until_listening(
+        self, *ports: int, host: str = "127.0.0.1", within_s: float = START_S
+    ) -> None:
         """Raises StartError."""
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + within_s
         for port in ports:
             while not _accepts(host, port):
                 if self._popen.poll() is not None:
@@ -80,9 +82,9 @@ class Process:
                     )
                 time.sleep(_POLL_S)
 
-    def wait_until_answering(self, url: str) -> None:
+    def wait_until_answering(self, url: str, *, within_s: float = START_S) -> None:
         """Until GET ``url`` is answered with 200; certificates are not verified. StartError."""
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + within_s
         while not _answers(url):
             if self._popen.poll() is not None or time.monotonic() > deadline:
                 raise StartError(f"{self.name} does not answer:\n{self.last_words()}")
@@ -90,7 +92,7 @@ class Process:
 
     def wait_until_echoing(self, port: int) -> None:
         """Until a datagram comes back. Raises StartError."""
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + START_S
         while not _echoes(port):
             if self._popen.poll() is not None or time.monotonic() > deadline:
                 raise StartError(f"{self.name} sends no datagram back:\n{self.last_words()}")

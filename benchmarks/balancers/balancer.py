@@ -5,7 +5,7 @@ import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from benchmarks.process import Process
+from benchmarks.process import START_S, Process
 from benchmarks.site import HEALTH_PATH, Site
 
 
@@ -18,6 +18,7 @@ class Balancer(ABC):
 
     name: str
     health_path = HEALTH_PATH
+    starts_within_s = START_S
 
     @abstractmethod
     def version(self) -> str:
@@ -52,9 +53,10 @@ class Balancer(ABC):
             if site.protocol == "udp":
                 process.wait_until_echoing(site.port)
                 return process
-            process.wait_until_listening(site.port)
+            process.wait_until_listening(site.port, within_s=self.starts_within_s)
             if site.protocol != "tcp" and not site.http2:
-                process.wait_until_answering(f"{site.url}{self.health_path}")
+                url = f"{site.url}{self.health_path}"
+                process.wait_until_answering(url, within_s=self.starts_within_s)
         except BaseException:
             process.stop()
             raise

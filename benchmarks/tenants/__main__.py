@@ -6,6 +6,7 @@ and without; one worker on a core of its own, load and endpoints on another, in 
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ _KEYED: Final = ", key and limits"
 @click.option("--rounds", default=9, show_default=True, help="How often all take turns.")
 @click.option("--seconds", default=1.0, show_default=True, help="Of each turn.")
 @click.option("--requests", default=1000, show_default=True, help="That come at once; 0: none.")
+@click.option("--workers", default="1,2", show_default=True, help="Where a crowd asks.")
 @click.option("--litellm/--no-litellm", default=True, show_default=True)
 @click.option("--interpreted", is_flag=True, help="Run Penstock uncompiled.")
 @click.option("--write-docs", is_flag=True, help=f"Write the tables into {DOCUMENT}.")
@@ -40,6 +42,7 @@ def main(
     rounds: int,
     seconds: float,
     requests: int,
+    workers: str,
     litellm: bool,
     interpreted: bool,
     write_docs: bool,
@@ -56,7 +59,9 @@ def main(
     cores = split()
     with temporary_directory() as directory:
         costs = cost.measure(known, rounds, seconds, cores, directory, _tell) if rounds else []
-    found = _crowds(requests, "LiteLLM" in versions, interpreted) if requests else []
+    counts = [int(each) for each in workers.split(",")]
+    gateways = _Gateways(counts, "LiteLLM" in versions, interpreted)
+    found = _crowds(requests, gateways) if requests else []
     run = report.Run(
         " ".join(["python -m benchmarks.tenants", *sys.argv[1:]]),
         record.today(),
@@ -92,36 +97,45 @@ def _pairs(litellm: bool, interpreted: bool) -> list[tuple[Balancer, str]]:
     return found
 
 
-def _crowds(requests: int, litellm: bool, interpreted: bool) -> list[Overshoot]:
+@dataclass(frozen=True)
+class _Gateways:
+    """Whom a crowd asks: of each kind one with so many workers."""
+
+    workers: Sequence[int]
+    litellm: bool
+    interpreted: bool
+
+    def held_to(self, bound: Bound) -> list[Balancer]:
+        """Those that keep to such a bound at all: LiteLLM has budgets in its database alone."""
+        found: list[Balancer] = []
+        for workers in self.workers:
+            variant = f", {workers} workers" * (workers > 1)
+            found.append(
+                KeyedPenstock(
+                    sys.executable,
+                    allowed=bound.allowed,
+                    interpreted=self.interpreted,
+                    workers=workers,
+                    variant=variant,
+                )
+            )
+            if self.litellm and not bound.allowed.budget_tokens:
+                found.append(LiteLLM(allowed=bound.allowed, workers=workers, variant=variant))
+        return found
+
+
+def _crowds(requests: int, gateways: _Gateways) -> list[Overshoot]:
     found: list[Overshoot] = []
     for bound in BOUNDS:
-        for gateway in _limited(bound, litellm, interpreted):
+        for gateway in gateways.held_to(bound):
             try:
                 with temporary_directory() as directory:
                     seen = measure(gateway, bound, requests, split(), directory)
-            except StartError as why:
+            except (StartError, OSError) as why:
                 _tell(f"without {gateway.name}: {why}")
                 continue
             _tell(f"{bound.name}, {gateway.name}: {seen.passed:,} of {seen.allowed:,.0f} passed")
             found.append(seen)
-    return found
-
-
-def _limited(bound: Bound, litellm: bool, interpreted: bool) -> Sequence[Balancer]:
-    """LiteLLM keeps budgets in its database alone."""
-    found: list[Balancer] = []
-    for workers, variant in ((1, ""), (2, ", 2 workers")):
-        found.append(
-            KeyedPenstock(
-                sys.executable,
-                allowed=bound.allowed,
-                interpreted=interpreted,
-                workers=workers,
-                variant=variant,
-            )
-        )
-        if litellm and not bound.allowed.budget_tokens:
-            found.append(LiteLLM(allowed=bound.allowed, workers=workers, variant=variant))
     return found
 
 

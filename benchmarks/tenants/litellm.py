@@ -43,6 +43,7 @@ class LiteLLM(Balancer):
     """``allowed`` None: no key is asked for, and nothing is limited."""
 
     health_path = "/health/liveliness"  # /health asks the models
+    starts_within_s = 240.0  # it imports for ten seconds of CPU time
 
     def __init__(self, *, allowed: Allowed | None, workers: int = 1, variant: str = "") -> None:
         self.name = f"LiteLLM{variant}"
