@@ -137,6 +137,10 @@ class Continuation(MovableStream):
         dispatch.tries().tried = [attempt.endpoint]
         dispatch.pick_again()
 
+    def times(self) -> int:
+        """How often another endpoint went on with it."""
+        return self.resuming.made if self.resuming is not None else 0
+
     # --- by the prompt that an engine makes of a chat -------------------------------------------
 
     def awaits_template(self) -> bool:

@@ -379,8 +379,7 @@ class SteadyAnswer(TokenAwaiter, Yielding):
 
     def resumed(self) -> int:
         """How often another endpoint went on with it."""
-        resuming = self._continuation.resuming if self._continuation is not None else None
-        return resuming.made if resuming is not None else 0
+        return self._continuation.times() if self._continuation is not None else 0
 
     def hedged(self) -> bool:
         """Whether a second endpoint was asked beside the first."""
