@@ -10,11 +10,14 @@ typedef struct {
 } Answer;
 
 /* What of an answer is read otherwise, where it is anything but null. */
-static const char *const other_forms[] = {"timings", "delta", "message", "response",
-                                          "stop_reason"};
-static const char *const other_usage[] = {
-    "input_tokens",        "output_tokens",           "input_tokens_details",
-    "input_token_details", "cache_read_input_tokens", "cache_creation_input_tokens"};
+static const Name other_forms[] = {
+    NAME("timings"), NAME("delta"), NAME("message"),
+    NAME("response"), NAME("stop_reason"),
+};
+static const Name other_usage[] = {
+    NAME("input_tokens"), NAME("output_tokens"), NAME("input_tokens_details"),
+    NAME("input_token_details"), NAME("cache_read_input_tokens"), NAME("cache_creation_input_tokens"),
+};
 
 typedef int (*TakeField)(Scan *scan, const Span *key, Answer *answer);
 
@@ -41,28 +44,28 @@ static int take_tokens(Scan *scan, long long *tokens) {
 }
 
 static int take_cached(Scan *scan, const Span *key, Answer *answer) {
-    if (is_called(key, "cached_tokens")) {
+    if (IS_CALLED(key, "cached_tokens")) {
         return take_tokens(scan, &answer->cached);
     }
     return skip_value(scan);
 }
 
 static int take_usage(Scan *scan, const Span *key, Answer *answer) {
-    if (is_called(key, "prompt_tokens")) {
+    if (IS_CALLED(key, "prompt_tokens")) {
         return take_tokens(scan, &answer->prompt);
     }
-    if (is_called(key, "completion_tokens")) {
+    if (IS_CALLED(key, "completion_tokens")) {
         return take_tokens(scan, &answer->output);
     }
-    if (is_called(key, "prompt_tokens_details")) {
+    if (IS_CALLED(key, "prompt_tokens_details")) {
         answer->cached = -1;
         return is_null(scan) || take_fields(scan, take_cached, answer);
     }
-    return IS_ONE_OF(key, other_usage) ? is_null(scan) : skip_value(scan);
+    return NAME_OF(key, other_usage) >= 0 ? is_null(scan) : skip_value(scan);
 }
 
 static int take_choice(Scan *scan, const Span *key, Answer *answer) {
-    if (!is_called(key, "finish_reason")) {
+    if (!IS_CALLED(key, "finish_reason")) {
         return skip_value(scan);
     }
     Span reason = {NULL, 0};
@@ -94,21 +97,21 @@ static int take_choices(Scan *scan, Answer *answer) {
 
 static int take_top(Scan *scan, const Span *key, Answer *answer) {
     Span text;
-    if (is_called(key, "usage")) {
+    if (IS_CALLED(key, "usage")) {
         answer->prompt = answer->cached = answer->output = -1; /* the last one counts */
         return is_null(scan) || take_fields(scan, take_usage, answer);
     }
-    if (is_called(key, "choices")) {
+    if (IS_CALLED(key, "choices")) {
         answer->finish_reason.size = 0;
         return take_choices(scan, answer);
     }
-    if (is_called(key, "object")) {
-        return take_text(scan, &text) && !is_called(&text, "response");
+    if (IS_CALLED(key, "object")) {
+        return take_text(scan, &text) && !IS_CALLED(&text, "response");
     }
-    if (is_called(key, "id")) {
+    if (IS_CALLED(key, "id")) {
         return take_text(scan, &text);
     }
-    return IS_ONE_OF(key, other_forms) ? is_null(scan) : skip_value(scan);
+    return NAME_OF(key, other_forms) >= 0 ? is_null(scan) : skip_value(scan);
 }
 
 static PyObject *answer(PyObject *module, PyObject *body) {
@@ -117,7 +120,7 @@ static PyObject *answer(PyObject *module, PyObject *body) {
         return NULL;
     }
     const unsigned char *data = (const unsigned char *)PyBytes_AS_STRING(body);
-    Scan scan = {data, data + PyBytes_GET_SIZE(body), 0, 0};
+    Scan scan = {.at = data, .end = data + PyBytes_GET_SIZE(body)};
     Answer found = {{data, 0}, -1, -1, -1};
     if (!take_fields(&scan, take_top, &found) || next_byte(&scan) != 0 || scan.at != scan.end) {
         Py_RETURN_NONE;

@@ -24,7 +24,8 @@ typedef struct {
 typedef struct {
     const unsigned char *at;
     const unsigned char *end;
-    Py_ssize_t braces; /* "{" that were passed, in texts too */
+    Py_ssize_t braces;  /* "{" that were passed, in texts too */
+    Py_ssize_t escapes; /* likewise */
     int depth;
 } Scan;
 
@@ -54,8 +55,20 @@ static const unsigned char *behind_escape(const unsigned char *p, const unsigned
     if (end - p < 2) {
         return NULL;
     }
-    if (p[1] != 'u') {
-        return p[1] != 0 && strchr("\"\\/bfnrt", p[1]) != NULL ? p + 2 : NULL;
+    switch (p[1]) {
+    case 'n':
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'r':
+    case 't':
+        return p + 2;
+    case 'u':
+        break;
+    default:
+        return NULL;
     }
     int unit = code_unit(p, end);
     if (unit < 0 || (unit >= 0xDC00 && unit < 0xE000)) {
@@ -68,29 +81,53 @@ static const unsigned char *behind_escape(const unsigned char *p, const unsigned
     return low >= 0xDC00 && low < 0xE000 ? p + 12 : NULL;
 }
 
+#ifdef __SSE2__
+/* 0xFF where a text may end or is wrong: at quotes, escapes and control characters. */
+static inline __m128i halts(__m128i bytes) {
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1F)), bytes);
+    __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+    __m128i escape = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    return _mm_or_si128(control, _mm_or_si128(quote, escape));
+}
+
+/* The next byte at which to look closer: at 16 in one go, and at 32 in a text that is longer. */
+static inline const unsigned char *next_halt(Scan *scan, const unsigned char *p) {
+    const __m128i brace = _mm_set1_epi8('{');
+    while (scan->end - p >= 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)p);
+        unsigned at = (unsigned)_mm_movemask_epi8(halts(bytes));
+        unsigned opened = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, brace));
+        if (at) {
+            opened &= (1U << __builtin_ctz(at)) - 1;
+        }
+        scan->braces += opened ? __builtin_popcount(opened) : 0;
+        if (at) {
+            return p + __builtin_ctz(at);
+        }
+        p += 16;
+        while (scan->end - p >= 32) {
+            __m128i one = _mm_loadu_si128((const __m128i *)p);
+            __m128i other = _mm_loadu_si128((const __m128i *)(p + 16));
+            __m128i found = _mm_or_si128(halts(one), halts(other));
+            found = _mm_or_si128(found, _mm_cmpeq_epi8(one, brace));
+            found = _mm_or_si128(found, _mm_cmpeq_epi8(other, brace));
+            if (_mm_movemask_epi8(found)) {
+                break;
+            }
+            p += 32;
+        }
+    }
+    return p;
+}
+#endif
+
 /* From behind a text's first quote to behind its last. */
 static int skip_string(Scan *scan) {
     const unsigned char *p = scan->at;
     const unsigned char *end = scan->end;
     for (;;) {
 #ifdef __SSE2__
-        while (end - p >= 16) {
-            __m128i bytes = _mm_loadu_si128((const __m128i *)p);
-            __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1F)), bytes);
-            __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
-            __m128i escape = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
-            int ends = _mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, escape)));
-            int braces = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('{')));
-            if (ends) {
-                int first = __builtin_ctz((unsigned)ends);
-                braces &= (1 << first) - 1;
-                scan->braces += braces ? __builtin_popcount((unsigned)braces) : 0;
-                p += first;
-                break;
-            }
-            scan->braces += braces ? __builtin_popcount((unsigned)braces) : 0;
-            p += 16;
-        }
+        p = next_halt(scan, p);
 #endif
         if (p >= end || *p < 0x20) {
             return 0;
@@ -101,6 +138,7 @@ static int skip_string(Scan *scan) {
         }
         if (*p == '\\') {
             p = behind_escape(p, end);
+            scan->escapes++;
             if (p == NULL) {
                 return 0;
             }
@@ -173,16 +211,16 @@ static int next_key(Scan *scan, int *first, Span *key) {
     if (takes(scan, '}')) {
         return *first ? 0 : -1;
     }
-    (void)first;
     if (!takes(scan, '"')) {
         return -1;
     }
     key->start = scan->at;
+    Py_ssize_t escapes = scan->escapes;
     if (!skip_string(scan)) {
         return -1;
     }
     key->size = scan->at - 1 - key->start;
-    if (memchr(key->start, '\\', (size_t)key->size) != NULL || !takes(scan, ':')) {
+    if (scan->escapes != escapes || !takes(scan, ':')) {
         return -1;
     }
     *first = 0;
@@ -314,20 +352,30 @@ static int take_count(Scan *scan, long long *value) {
     return 1;
 }
 
-static int is_called(const Span *key, const char *name) {
-    size_t size = strlen(name);
-    return (size_t)key->size == size && memcmp(key->start, name, size) == 0;
-}
+/* `name` is a literal: its size is known, and the comparison is of that. */
+#define IS_CALLED(key, name)                                                                       \
+    ((key)->size == (Py_ssize_t)sizeof(name) - 1 &&                                                \
+     memcmp((key)->start, name, sizeof(name) - 1) == 0)
 
-static int is_one_of(const Span *key, const char *const *names, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        if (is_called(key, names[i])) {
-            return 1;
+typedef struct {
+    const char *text;
+    Py_ssize_t size;
+} Name;
+
+#define NAME(text)                                                                                 \
+    { text, sizeof(text) - 1 }
+
+/* Which of the names it is; -1 for none of them. */
+static int name_of(const Span *key, const Name *names, int count) {
+    for (int i = 0; i < count; i++) {
+        if (key->size == names[i].size &&
+            memcmp(key->start, names[i].text, (size_t)key->size) == 0) {
+            return i;
         }
     }
-    return 0;
+    return -1;
 }
 
-#define IS_ONE_OF(key, names) is_one_of(key, names, sizeof names / sizeof *names)
+#define NAME_OF(key, names) name_of(key, names, sizeof names / sizeof *names)
 
 #endif

@@ -153,6 +153,30 @@ static PyObject *tell(PyObject *module, PyObject *const *args, Py_ssize_t count)
     return PyLong_FromSsize_t(number);
 }
 
+static PyObject *in_tokens(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (is_wrong(count == 3 && PyList_Check(args[0]) && PyFloat_Check(args[2]),
+                 "in_tokens(ends: list, count: int, per_token: float)")) {
+        return NULL;
+    }
+    Py_ssize_t wanted = PyLong_AsSsize_t(args[1]);
+    double per_token = PyFloat_AS_DOUBLE(args[2]);
+    if (PyErr_Occurred() || wanted > PyList_GET_SIZE(args[0]) || !(per_token >= 1.0)) {
+        is_wrong(PyErr_Occurred() != NULL, "as many ends as there are, and a byte for each token");
+        return NULL;
+    }
+    PyObject *found = PyList_New(wanted);
+    for (Py_ssize_t i = 0; found != NULL && i < wanted; i++) {
+        double end = (double)PyLong_AsSsize_t(PyList_GET_ITEM(args[0], i));
+        PyObject *tokens = PyLong_FromSsize_t((Py_ssize_t)(end / per_token));
+        if (tokens == NULL) {
+            Py_CLEAR(found);
+            break;
+        }
+        PyList_SET_ITEM(found, i, tokens);
+    }
+    return found;
+}
+
 static PyMethodDef functions[] = {
     {"insert", (PyCFunction)(void (*)(void))insert, METH_FASTCALL,
      "Touch a prompt's blocks, the last first: how many of the first were known, the tokens of all "
@@ -160,6 +184,8 @@ static PyMethodDef functions[] = {
     {"shrink", (PyCFunction)(void (*)(void))shrink, METH_FASTCALL,
      "Let the oldest blocks go until none are over and the tokens have room (0: any have); the "
      "tokens that are left."},
+    {"in_tokens", (PyCFunction)(void (*)(void))in_tokens, METH_FASTCALL,
+     "The first so many ends, which are in bytes, in tokens."},
     {"tell", (PyCFunction)(void (*)(void))tell, METH_FASTCALL,
      "Write entries of two cells into a ring; the number of the next."},
     {NULL, NULL, 0, NULL},

@@ -32,9 +32,9 @@ static int read_parts(Scan *scan, Prompt *prompt) {
         int found = next_key(scan, &first, &key);
         while (found > 0) {
             int whole;
-            if (is_called(&key, "type")) {
+            if (IS_CALLED(&key, "type")) {
                 whole = take_text(scan, &kind);
-            } else if (is_called(&key, "text")) {
+            } else if (IS_CALLED(&key, "text")) {
                 whole = take_raw(scan, &text);
             } else {
                 whole = skip_value(scan);
@@ -45,8 +45,8 @@ static int read_parts(Scan *scan, Prompt *prompt) {
             }
         }
         if (found < 0 || kind.start == NULL ||
-            !(is_called(&kind, "text") || is_called(&kind, "input_text") ||
-              is_called(&kind, "output_text"))) {
+            !(IS_CALLED(&kind, "text") || IS_CALLED(&kind, "input_text") ||
+              IS_CALLED(&kind, "output_text"))) {
             return 0;
         }
         if (text.start != NULL && !add_piece(prompt, text)) {
@@ -58,8 +58,10 @@ static int read_parts(Scan *scan, Prompt *prompt) {
 }
 
 /* In the order in which they are rendered, role and content before them. */
-static const char *const rendered[] = {"name", "tool_calls", "tool_call_id", "function_call",
-                                       "reasoning_content"};
+static const Name rendered[] = {
+    NAME("name"), NAME("tool_calls"), NAME("tool_call_id"),
+    NAME("function_call"), NAME("reasoning_content"),
+};
 enum { RENDERED = sizeof rendered / sizeof *rendered };
 
 static int read_message(Scan *scan, Prompt *prompt, Chat *chat) {
@@ -73,16 +75,13 @@ static int read_message(Scan *scan, Prompt *prompt, Chat *chat) {
     int found = next_key(scan, &first, &key);
     while (found > 0) {
         int whole;
-        if (is_called(&key, "role")) {
+        if (IS_CALLED(&key, "role")) {
             whole = take_text(scan, &role);
-        } else if (is_called(&key, "content")) {
+        } else if (IS_CALLED(&key, "content")) {
             whole = take_raw(scan, &content);
         } else {
-            int which = 0;
-            while (which < RENDERED && !is_called(&key, rendered[which])) {
-                which++;
-            }
-            whole = which < RENDERED ? take_raw(scan, &others[which]) : skip_value(scan);
+            int which = NAME_OF(&key, rendered);
+            whole = which >= 0 ? take_raw(scan, &others[which]) : skip_value(scan);
         }
         found = whole ? goes_on(scan, '}') : -1;
         if (found > 0) {
@@ -93,7 +92,7 @@ static int read_message(Scan *scan, Prompt *prompt, Chat *chat) {
         return 0;
     }
     if (content.start != NULL && *content.start == '[') {
-        Scan parts = {content.start + 1, content.start + content.size, 0, 0};
+        Scan parts = {.at = content.start + 1, .end = content.start + content.size};
         if (content.size > LONG_CONTENT || !read_parts(&parts, prompt)) {
             return 0;
         }
@@ -105,9 +104,9 @@ static int read_message(Scan *scan, Prompt *prompt, Chat *chat) {
             return 0;
         }
     }
-    if (is_called(&role, "user") && prompt->opening == 0) {
+    if (IS_CALLED(&role, "user") && prompt->opening == 0) {
         prompt->opening = prompt->count - RESERVED;
-    } else if (is_called(&role, "assistant")) {
+    } else if (IS_CALLED(&role, "assistant")) {
         chat->answered++;
     }
     return 1;
@@ -151,67 +150,69 @@ static int take_wish(Scan *scan, int *is_wanted) {
     if (!take_raw(scan, &value)) {
         return 0;
     }
-    *is_wanted = !is_called(&value, "false") && !is_called(&value, "null");
+    *is_wanted = !IS_CALLED(&value, "false") && !IS_CALLED(&value, "null");
     return 1;
 }
 
 /* What is read otherwise: what engines tell each other, and what few ask for. */
-static const char *const left[] = {
-    "kv_transfer_params", "ec_transfer_params", "vllm_xargs",         "bootstrap_host",
-    "bootstrap_port",     "bootstrap_room",     "bootstrap_pair_key", "disaggregated_params",
-    "web_search_options", "id_slot"};
+static const Name left[] = {
+    NAME("kv_transfer_params"), NAME("ec_transfer_params"), NAME("vllm_xargs"),
+    NAME("bootstrap_host"), NAME("bootstrap_port"), NAME("bootstrap_room"),
+    NAME("bootstrap_pair_key"), NAME("disaggregated_params"), NAME("web_search_options"),
+    NAME("id_slot"),
+};
 
 static int read_field(Scan *scan, const Span *key, Prompt *prompt, Chat *chat, int *stored,
                       int *in_background) {
-    if (is_called(key, "messages")) {
+    if (IS_CALLED(key, "messages")) {
         return read_messages(scan, prompt, chat);
     }
-    if (is_called(key, "model")) {
+    if (IS_CALLED(key, "model")) {
         return take_name(scan, &chat->model);
     }
-    if (is_called(key, "stream")) {
+    if (IS_CALLED(key, "stream")) {
         return take_switch(scan, &chat->stream);
     }
-    if (is_called(key, "max_tokens")) {
+    if (IS_CALLED(key, "max_tokens")) {
         chat->max_tokens = 0;
         return take_count(scan, &chat->max_tokens);
     }
-    if (is_called(key, "max_completion_tokens")) {
+    if (IS_CALLED(key, "max_completion_tokens")) {
         chat->max_completion_tokens = 0;
         return take_count(scan, &chat->max_completion_tokens);
     }
-    if (is_called(key, "n")) {
+    if (IS_CALLED(key, "n")) {
         chat->n = 1;
         return take_count(scan, &chat->n);
     }
-    if (is_called(key, "stream_options")) {
+    if (IS_CALLED(key, "stream_options")) {
         return take_raw(scan, &chat->stream_options);
     }
-    if (is_called(key, "tools")) {
+    if (IS_CALLED(key, "tools")) {
         return take_raw(scan, &chat->tools);
     }
-    if (is_called(key, "functions")) {
+    if (IS_CALLED(key, "functions")) {
         return take_raw(scan, &chat->functions);
     }
-    if (is_called(key, "user")) {
+    if (IS_CALLED(key, "user")) {
         return take_name(scan, &chat->user);
     }
-    if (is_called(key, "safety_identifier")) {
+    if (IS_CALLED(key, "safety_identifier")) {
         return take_name(scan, &chat->safety_identifier);
     }
-    if (is_called(key, "prompt_cache_key")) {
+    if (IS_CALLED(key, "prompt_cache_key")) {
         return take_name(scan, &chat->cache_key);
     }
-    if (is_called(key, "cache_salt")) {
+    if (IS_CALLED(key, "cache_salt")) {
         return take_name(scan, &chat->salt);
     }
-    if (is_called(key, "store")) {
+    if (IS_CALLED(key, "store")) {
         return take_wish(scan, stored);
     }
-    if (is_called(key, "background")) {
+    if (IS_CALLED(key, "background")) {
         return take_wish(scan, in_background);
     }
-    return IS_ONE_OF(key, left) ? 0 : skip_value(scan);
+    return NAME_OF(key, left) >= 0 ? 0 : skip_value(scan);
 }
 
 static int read_chat(Scan *scan, Prompt *prompt, Chat *chat) {
@@ -255,6 +256,24 @@ static PyObject *bytes_of(const Span *raw) {
     return PyBytes_FromStringAndSize((const char *)raw->start, raw->start != NULL ? raw->size : 0);
 }
 
+/* Takes them over; NULL where one could not be made. */
+static PyObject *tuple_of(PyObject **values, Py_ssize_t count) {
+    PyObject *made = PyTuple_New(count);
+    int failed = made == NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        failed |= values[i] == NULL;
+        if (made != NULL) {
+            PyTuple_SET_ITEM(made, i, values[i]);
+        } else {
+            Py_XDECREF(values[i]);
+        }
+    }
+    if (failed) {
+        Py_CLEAR(made);
+    }
+    return made;
+}
+
 static PyObject *chat(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     if (count != 2 || !PyBytes_Check(args[0])) {
         PyErr_SetString(PyExc_TypeError, "chat(body: bytes, most_objects: int)");
@@ -279,7 +298,7 @@ static PyObject *chat(PyObject *module, PyObject *const *args, Py_ssize_t count)
     }
     const unsigned char *data = (const unsigned char *)PyBytes_AS_STRING(args[0]);
     Py_ssize_t size = PyBytes_GET_SIZE(args[0]);
-    Scan scan = {data, data + size, 0, 0};
+    Scan scan = {.at = data, .end = data + size};
     Chat found = {.n = 1};
     int is_read = read_chat(&scan, prompt, &found);
     if (!is_read || (size > 2 * most && scan.braces > most)) {
@@ -291,12 +310,24 @@ static PyObject *chat(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (found.model.start == NULL) {
         found.model.start = data; /* none is "" */
     }
-    return Py_BuildValue("(NNLLNNNNNNNNnnN)", text_of(&found.model), PyBool_FromLong(found.stream),
-                         limit, found.n, PyBool_FromLong(found.stays), text_of(&found.cache_key),
-                         text_of(&found.user), text_of(&found.safety_identifier),
-                         text_of(&found.salt), bytes_of(&found.stream_options),
-                         bytes_of(&found.tools), PyBool_FromLong(found.functions.start != NULL),
-                         found.answered, size_of(prompt), prompt);
+    PyObject *told[] = {
+        text_of(&found.model),
+        PyBool_FromLong(found.stream),
+        PyLong_FromLongLong(limit),
+        PyLong_FromLongLong(found.n),
+        PyBool_FromLong(found.stays),
+        text_of(&found.cache_key),
+        text_of(&found.user),
+        text_of(&found.safety_identifier),
+        text_of(&found.salt),
+        bytes_of(&found.stream_options),
+        bytes_of(&found.tools),
+        PyBool_FromLong(found.functions.start != NULL),
+        PyLong_FromSsize_t(found.answered),
+        PyLong_FromSsize_t(size_of(prompt)),
+        (PyObject *)prompt,
+    };
+    return tuple_of(told, sizeof told / sizeof *told);
 }
 
 static PyMethodDef functions[] = {

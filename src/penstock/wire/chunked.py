@@ -203,6 +203,11 @@ class ChunkedReader:
         self._pending = line
 
     def _read_size(self, line: bytes) -> None:
+        whole = _CANONICAL.get(line + b"\r\n", 0)
+        if whole:
+            self._left = whole - len(line) - 4
+            self._state = _DATA
+            return
         match = _SIZE_LINE.fullmatch(line)
         if match is None and self._of_server:
             match = _PADDED_SIZE_LINE.fullmatch(line)

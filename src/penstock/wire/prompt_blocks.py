@@ -10,6 +10,7 @@ from mypy_extensions import i64
 from xxhash import xxh3_64, xxh3_64_intdigest
 
 MAX_BLOCKS: Final = 512
+_FINE_BYTES: Final = 16384  # at the beginning, in blocks of 256
 _SEPARATOR: Final = (
     b"\x1e"  # never in JSON outside of an escape, so that pieces cannot run together
 )
@@ -20,7 +21,7 @@ _JOINED_BYTES: Final = 65_536
 
 def block_bytes(start: int) -> int:
     """The size of the block that begins there."""
-    return 256 if start < 16384 else 1024 if start < 131072 else 4096
+    return 256 if start < _FINE_BYTES else 1024 if start < 131072 else 4096
 
 
 def _all_ends() -> list[int]:
@@ -51,6 +52,8 @@ def prompt_size(pieces: list[bytes | memoryview]) -> int:
 
 def block_count(size: int) -> int:
     """How many blocks a prompt of so many bytes has."""
+    if size < _FINE_BYTES:
+        return size // 256
     return bisect_right(ENDS, size)
 
 

@@ -102,10 +102,17 @@ class _Lengths:
         self.sums: list[float] = [0.0] * _BUCKETS
         self._weight: float = 1.0  # of the next sample
         self._total: float = 0.0
+        # All others are empty, and adding what is in those changes nothing.
+        self._first: int = _BUCKETS
+        self._last: int = -1
 
     def add(self, tokens: int) -> None:
         weight = self._weight
         bucket = _bucket(tokens)
+        if bucket < self._first:
+            self._first = bucket
+        if bucket > self._last:
+            self._last = bucket
         self.counts[bucket] += weight
         self.sums[bucket] += weight * tokens
         self._total += weight
@@ -124,7 +131,7 @@ class _Lengths:
         """Of those that were longer; -1 when there were hardly any."""
         count = 0.0
         total = 0.0
-        for bucket in range(_bucket(so_far + 1), _BUCKETS):
+        for bucket in range(max(_bucket(so_far + 1), self._first), self._last + 1):
             count += self.counts[bucket]
             total += self.sums[bucket]
         return total / count if count > 1e-6 * self._weight else -1.0

@@ -10,6 +10,7 @@ from penstock.core.pool.model_names import other_spelling, without_default_tag
 # An endpoint whose engine does not tell what waits there counts as crowded with so many requests
 # more than the idlest: what Ollama runs at once by default.
 _CROWD: Final = 4
+_MOST_SPELLED: Final = 256  # names whose spellings are kept: clients choose them
 
 
 class ModelNames:
@@ -25,12 +26,15 @@ class ModelNames:
         self.shares: dict[str, dict[str, float]] = shares
         self.fallbacks: dict[str, tuple[str, ...]] = fallbacks
         self.default: str = default
+        self._spellings: dict[str, list[str]] = {}  # of names that were asked for, never changed
 
     def stand_in_for(self, asked: str) -> bool:
         """Whether more than one model may answer a request for ``asked``."""
+        fallbacks = self.fallbacks
+        if not self.shares and not fallbacks:
+            return False
         if asked in self.shares or other_spelling(asked) in self.shares:
             return True
-        fallbacks = self.fallbacks
         return len(fallbacks) > 0 and (asked in fallbacks or other_spelling(asked) in fallbacks)
 
     def chains(self, asked: str, chance: float) -> list[str]:
@@ -40,6 +44,14 @@ class ModelNames:
         no endpoint serves it; behind them the fallbacks of each. Every name is followed by its
         other spelling.
         """
+        if not self.shares and not self.fallbacks:
+            spellings = self._spellings.get(asked)
+            if spellings is None:
+                spellings = []
+                _add(asked, spellings)
+                if len(self._spellings) < _MOST_SPELLED:
+                    self._spellings[asked] = spellings
+            return spellings
         other = other_spelling(asked)
         shares = self.shares.get(asked) or self.shares.get(other)
         found: list[str] = []

@@ -101,7 +101,12 @@ class PrefixIndex:
         if before:
             _note(depths, before, depth)
         slots = self.slots_of(endpoints)
-        sure = self._look_up(request) if self.exact is not None else self._sure
+        sure = self._sure
+        if self.exact is not None:
+            for endpoint in endpoints:
+                if endpoint.exact_slot >= 0:  # else nothing of it is known for certain
+                    sure = self._look_up(request)
+                    break
         found = []
         deepest = 0
         tokens_depth = 0

@@ -21,6 +21,17 @@ MODELS_PER_POOL: Final = 31
 _MOST_CANDIDATES: Final = 256  # names without a row whose answers are counted
 
 
+class _Sums:
+    """A row's: to read a cell costs as much as to write one."""
+
+    def __init__(self, board: Board, at: int) -> None:
+        cells = board.cells
+        self.prompt: int = cells[at + M_PROMPT_TOKENS]
+        self.cached: int = cells[at + M_CACHED_TOKENS]
+        self.output: int = cells[at + M_OUTPUT_TOKENS]
+        self.answers: int = cells[at + M_ANSWERS]
+
+
 class ModelCounters:
     """One pool's, in one worker. Counts go to the board at once: answers with usage are rare."""
 
@@ -30,6 +41,9 @@ class ModelCounters:
         self._worker: int = worker
         self.known: frozenset[str] = frozenset()  # names that endpoints list or are configured with
         self._rows: dict[str, int] = {}  # model → first cell
+        self._sums: dict[
+            int, _Sums
+        ] = {}  # first cell → what stands there, which nobody else writes
         # Answers of names without a row, by which they earn one (Misra and Gries, 1982).
         self._candidates: dict[str, int] = {}
 
@@ -40,11 +54,21 @@ class ModelCounters:
             at = self._place(model)
             if at < 0:
                 return
+        sums = self._sums.get(at)
+        if sums is None:
+            sums = self._sums[at] = _Sums(self._board, at)
         cells = self._board.cells
-        cells[at + M_PROMPT_TOKENS] += max(prompt, 0)
-        cells[at + M_CACHED_TOKENS] += max(cached, 0)
-        cells[at + M_OUTPUT_TOKENS] += max(output, 0)
-        cells[at + M_ANSWERS] += 1  # last: who reads it finds the tokens
+        if prompt > 0:
+            sums.prompt += prompt
+            cells[at + M_PROMPT_TOKENS] = sums.prompt
+        if cached > 0:
+            sums.cached += cached
+            cells[at + M_CACHED_TOKENS] = sums.cached
+        if output > 0:
+            sums.output += output
+            cells[at + M_OUTPUT_TOKENS] = sums.output
+        sums.answers += 1
+        cells[at + M_ANSWERS] = sums.answers  # last: who reads it finds the tokens
 
     def _place(self, model: str) -> int:
         """The first cell of the model's row, or of that of all others; -1 when none is free.
@@ -95,6 +119,7 @@ class ModelCounters:
         self._candidates.pop(model, None)
         at = self._rows.pop(least)
         cells[at + M_POOL] = 0  # nobody reads it meanwhile
+        self._sums = {}
         for cell in (M_PROMPT_TOKENS, M_CACHED_TOKENS, M_OUTPUT_TOKENS, M_ANSWERS):
             cells[other + cell] += cells[at + cell]
             cells[at + cell] = 0

@@ -4,8 +4,9 @@ A request's whole body is read before an endpoint is chosen, within a bound; a l
 that is not understood, is balanced as any other request. Answers are read along, never held back.
 """
 
-from typing import Final
+from typing import Any, Final
 
+from penstock._in_c import in_c
 from penstock.core.endpoint import Endpoint
 from penstock.core.measure.tokens import Outlook, OutputPredictor, TokenEstimator, answer_class
 from penstock.core.pool.model_names import without_default_tag
@@ -20,10 +21,14 @@ from penstock.dataplane.llm.routed_prefixes import RoutedPrefixes
 from penstock.dataplane.llm.sightings import SightingRing
 from penstock.wire.inspection import Inspection
 from penstock.wire.openai import EMBEDDING, IMAGE_TOKENS
+from penstock.wire.prompt_blocks import ENDS, block_ends
 from penstock.wire.session_keys import session_hash
 
 _FIRST_TOKEN: Final = 0  # of board.SERVING_PHASES
 _TOKEN: Final = 1
+_NO_ENDS: Final[list[int]] = []  # shared, never changed
+_prefixes: Final[Any] = in_c("_prefixes")
+_in_tokens: Final[Any] = None if _prefixes is None else _prefixes.in_tokens
 
 
 class LlmLearning:
@@ -65,7 +70,7 @@ class LlmLearning:
             output_tokens=output,
             outlook=outlook,
             blocks=found.blocks,
-            block_ends=[int(end / per_token) for end in found.block_ends],
+            block_ends=_ends_of(len(found.blocks), per_token),
             session_hash=head.session_hash or found.session_hash,
             continues=found.continues,
             streams=found.stream,
@@ -144,6 +149,16 @@ class LlmLearning:
         if meter.prompt_tokens >= 0 or meter.output_tokens >= 0:
             name = without_default_tag(model)
             self.models.count(name, meter.prompt_tokens, meter.cached_tokens, meter.output_tokens)
+
+
+def _ends_of(blocks: int, per_token: float) -> list[int]:
+    """Where the first blocks of any prompt end, in tokens of so many bytes."""
+    if blocks == 0:
+        return _NO_ENDS
+    if _in_tokens is not None:
+        ends: list[int] = _in_tokens(ENDS, blocks, per_token)
+        return ends
+    return [int(end / per_token) for end in block_ends(blocks)]
 
 
 def _class_of(found: Inspection) -> int:
