@@ -26,6 +26,7 @@ EXHAUSTED: Final = frozenset(
 )
 
 SWEEP_S: Final = 0.25  # how late a deadline may be noticed
+NEXT_S: Final = 1e-6  # after now: no two batches are as near to each other
 _BATCH: Final = 256  # events taken from the kernel at once
 
 
@@ -127,6 +128,10 @@ class Loop:
         if at > 0.0:
             self._alarms_set += 1
             heappush(self._alarms, (at, self._alarms_set, alarm))
+
+    def ring_next(self, alarm: Alarm) -> None:
+        """Have it ring in the next batch, behind what is ready by then."""
+        self.set_alarm(alarm, self.env.now + NEXT_S)
 
     def add(self, item: Pollable, events: int) -> None:
         """Begin to watch."""
