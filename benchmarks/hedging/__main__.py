@@ -3,6 +3,7 @@
 import asyncio
 import os
 from concurrent.futures import ProcessPoolExecutor
+from statistics import fmean
 
 import click
 
@@ -36,7 +37,7 @@ def row(policy: str, fault: str, pairs: list[tuple[Run, Run]]) -> list[str]:
     change = interval([hedged.p99_s / without.p99_s - 1.0 for without, hedged in pairs])
 
     def mean(name: str, which: int) -> float:
-        return sum([getattr(pair[which], name) for pair in pairs]) / len(pairs)
+        return fmean([getattr(pair[which], name) for pair in pairs])
 
     def both(name: str) -> str:
         return f"{mean(name, 0) * 1e3:,.0f} → {mean(name, 1) * 1e3:,.0f}"

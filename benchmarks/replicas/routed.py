@@ -121,7 +121,8 @@ async def measure(
         for number in range(count):
             own = directory / str(number)
             own.mkdir()
-            site = Site(own, *free_ports(2), endpoints, streaming=True, model=MODEL)
+            port, admin_port = free_ports(2)
+            site = Site(own, port, admin_port, endpoints, streaming=True, model=MODEL)
             balancer = Sharing(store, number, interpreted=interpreted)
             processes.append(cleanup.enter_context(balancer.start(site, frozenset(available()))))
             sites.append(site)
@@ -167,7 +168,8 @@ async def measure(
         ),
         result.failed,
         spent_s / workload.requests * 1e6,
-        *sent,
+        sent[0],
+        sent[1],
         lag_ms=result.lag.percentile(99) * 1000,
     )
 

@@ -125,7 +125,8 @@ class Episode(Disturbances):
             for at, said in list(self.kernel.events)[-self.shown :]
         ]
         kind = "calm" if self.calm else f"disturbed by {self.book.disturbed or 'nothing'}"
-        again = f"python -m tests.whole --seed {self.seed} --steps {max(min(self.steps, self._most), 1)}"
+        steps = max(min(self.steps, self._most), 1)
+        again = f"python -m tests.whole --seed {self.seed} --steps {steps}"
         return "\n".join([*lines, f"after {self.steps} steps ({kind}): {error}", again])
 
     # --- steps ------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import warnings
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, PlainSerializer, PlainValidator
+from pydantic.config import JsonDict
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -108,7 +109,7 @@ def _boolean(value: object) -> object:
 
 
 # What may be written besides, and is not worth a word in the reference.
-_BESIDES: Final = {"$comment": "another spelling of 0"}
+_BESIDES: Final[JsonDict] = {"$comment": "another spelling of 0"}
 _OFF: Final = Annotated[Literal["off"], Field(json_schema_extra=_BESIDES)]
 _ZERO: Final = Annotated[Literal[0], Field(json_schema_extra=_BESIDES)]
 _DURATION_INPUT: Final = Annotated[str, Field(pattern=DURATION_PATTERN)]
