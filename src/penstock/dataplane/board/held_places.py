@@ -11,7 +11,7 @@ from typing import Final
 from xxhash import xxh3_64_intdigest
 
 from penstock.dataplane.board.fence import fence
-from penstock.dataplane.board.layout import LEDGER_CELLS, LEDGER_PLACES, LG_PLACES
+from penstock.dataplane.board.layout import LEDGER_CELLS, LEDGER_PLACES, LG_PLACES, W_HAS_PLACES
 from penstock.dataplane.board.ledger import find, own
 from penstock.dataplane.board.memory import Board, as_cell
 
@@ -33,6 +33,7 @@ class HeldPlaces:
         at = find(self._board, self._worker, hashed)
         if at < 0 and places > 0.0:
             at = own(self._board, self._worker, hashed)
+            self._board.cells[self._board.worker(self._worker) + W_HAS_PLACES] = 1
         if at >= 0:
             self._board.cells[at + LG_PLACES] = round(max(places, 0.0))
 
@@ -62,6 +63,10 @@ class HeldPlaces:
 
 def forget_places(board: Board, worker: int) -> None:
     """It ended, and has none."""
+    has_places = board.worker(worker) + W_HAS_PLACES
+    if board.cells[has_places] == 0:
+        return  # to clear what it never wrote would take memory for it
+    board.cells[has_places] = 0
     first = board.ledger(worker)
     for place in range(LEDGER_PLACES):
         board.cells[first + place * LEDGER_CELLS + LG_PLACES] = 0

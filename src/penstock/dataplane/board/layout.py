@@ -104,6 +104,7 @@ W_COMPRESSED_TO: Final = W_COMPRESSED_FROM + 2
 UNCOMPRESSED: Final = ("unsuitable", "type", "small", "private", "not_accepted", "busy")
 W_UNCOMPRESSED: Final = W_COMPRESSED_TO + 2
 UNCOMPRESSED_REASONS: Final = 6
+W_HAS_PLACES: Final = W_UNCOMPRESSED + UNCOMPRESSED_REASONS  # 1: of limits, or it had some
 WORKER_CELLS: Final = 96
 
 # The state of an endpoint, written by the supervisor.
