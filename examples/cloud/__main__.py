@@ -1,8 +1,9 @@
 """A fleet that scales itself: `python examples/cloud [--seconds S]`.
 
 At first there is no server at all. A first request waits for one; then come a calm third, a flood
-and a calm third again, and a quiet end, after which no server is left. Each second it is told what
-is asked and how many servers there are. Exits with 1 where a request failed, or the fleet neither
+and a calm third again, and a quiet end, after which no server is left. The flood is one tenant's
+batch, beside which the pages of another go on. Each second it is told what is asked and how many
+servers there are. Exits with 1 where a request failed, or the fleet neither
 grew nor shrank.
 """
 
@@ -10,7 +11,8 @@ import argparse
 import asyncio
 import os
 import sys
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from penstock.fleet.balancer import BalancerProcess, start_balancer, temporary_d
 
 HERE = Path(__file__).parent
 _CALM, _FLOOD = 5.0, 60.0  # requests per second
+_PAGES, _BATCH = "pages", "batch"  # tenants, whose keys are the example's own
 _QUIET_S = 60.0  # at most, until nothing is left
 
 
@@ -51,30 +54,36 @@ class Story:
         self.rate = 0.0
         self.answers: Counter[int] = Counter()
         self.most = 0  # servers
+        self.took_s: dict[str, list[float]] = defaultdict(list)  # by tenant
         self._balancer = balancer
         self._session = session
 
     async def play(self, seconds: float) -> int:
         """All of it; the exit status."""
-        await self._ask()
+        await self._ask(_PAGES)
         print("the first request waited for the first server, and was answered")
         watching = asyncio.create_task(self._watch())
         async with asyncio.TaskGroup() as requests:
             for rate in (_CALM, _FLOOD, _CALM):
                 self.rate = rate
-                for _ in range(max(int(rate * seconds / 3), 1)):
-                    requests.create_task(self._ask())
+                for number in range(max(int(rate * seconds / 3), 1)):
+                    batch = rate == _FLOOD and number % int(_FLOOD / _CALM) != 0
+                    requests.create_task(self._ask(_BATCH if batch else _PAGES))
                     await asyncio.sleep(1 / rate)
         self.rate = 0.0
         left = await self._until_none_is_left()
         watching.cancel()
         return self._told(left)
 
-    async def _ask(self) -> None:
+    async def _ask(self, tenant: str) -> None:
+        began = time.monotonic()
+        key = f"{tenant}-key-of-the-example-make-your-own"
+        shown = {"Authorization": f"Bearer {key}"}
         try:
-            async with self._session.get(self._balancer.url) as response:
+            async with self._session.get(self._balancer.url, headers=shown) as response:
                 await response.read()
                 self.answers[response.status] += 1
+                self.took_s[tenant].append(time.monotonic() - began)
         except aiohttp.ClientError:
             self.answers[0] += 1
 
@@ -109,6 +118,9 @@ class Story:
             f"{self.answers[200]} requests answered, {failed} failed; at most {self.most} servers, "
             f"and {left} at the end"
         )
+        for tenant, took_s in self.took_s.items():
+            slowest = sorted(took_s)[int(0.95 * (len(took_s) - 1))]
+            print(f"{tenant}: {len(took_s)} answers, 95% of them within {slowest:.1f} s")
         well = failed == 0 and self.most > 1 and left == 0
         print("all well" if well else "that is not how it should be")
         return 0 if well else 1

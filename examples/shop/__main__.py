@@ -1,9 +1,9 @@
 """A day in the shop: `python examples/shop [--clients N]`.
 
 Four servers, the balancer of `penstock.yaml`, and clients: they fill carts while a server is
-drained, look at products of which one in ten is of the next version, and rush into a sale that can
-serve four at a time. At the end it is told what they noticed. Exits with 1 where that is more than
-it should be.
+drained, look at products of which one in ten is of the next version, search more often than they
+may, and rush into a sale that can serve four at a time. At the end it is told what they noticed.
+Exits with 1 where that is more than it should be.
 """
 
 import argparse
@@ -26,6 +26,8 @@ _PAGES_EACH = 10
 _NAMES = {"SHOP_1": "one", "SHOP_2": "two", "SHOP_NEXT": "next", "SHOP_SALE": "sale"}
 _PLACES = 4  # of the sale, as its pool says
 _QUEUE = 40
+_SEARCHES = 8
+_SEARCHES_ALLOWED = 5  # at once, as the route says
 
 
 async def main(clients: int) -> int:
@@ -43,8 +45,10 @@ async def main(clients: int) -> int:
         print(f"the shop is open at {balancer.url}, with {clients} clients")
         carts = await _fill_carts(balancer, clients, servers)
         pages, asked_for = await _look_at_products(balancer, clients)
+        searches = await _search(balancer)
         sold = await _rush(balancer, 2 * (_PLACES + _QUEUE))
-        return _told(carts, pages, asked_for, sold, servers["SHOP_SALE"].most_at_once)
+        most_at_once = servers["SHOP_SALE"].most_at_once
+        return _told(carts, pages, asked_for, searches, sold, most_at_once)
 
 
 async def _fill_carts(balancer: BalancerProcess, clients: int, servers: dict[str, Server]) -> int:
@@ -100,6 +104,18 @@ async def _look_at_products(balancer: BalancerProcess, clients: int) -> tuple[Co
         return seen, asked == ["next"] * 10
 
 
+async def _search(balancer: BalancerProcess) -> Counter[int]:
+    """Answers by status; 0: who was over the limit was not told when to come back."""
+    answers: Counter[int] = Counter()
+    async with aiohttp.ClientSession() as session:
+        for _ in range(_SEARCHES):
+            async with session.get(f"{balancer.url}/search") as response:
+                await response.read()
+                told = response.status == 200 or "Retry-After" in response.headers
+                answers[response.status if told else 0] += 1
+    return answers
+
+
 async def _rush(balancer: BalancerProcess, buyers: int) -> Counter[int]:
     """Answers by status, of as many at once as twice fit into the sale and its waiting room."""
     connector = aiohttp.TCPConnector(limit=0)
@@ -116,7 +132,12 @@ async def _rush(balancer: BalancerProcess, buyers: int) -> Counter[int]:
 
 
 def _told(
-    carts: int, pages: Counter[str], asked_for: bool, sold: Counter[int], most_at_once: int
+    carts: int,
+    pages: Counter[str],
+    asked_for: bool,
+    searches: Counter[int],
+    sold: Counter[int],
+    most_at_once: int,
 ) -> int:
     clients = sum(pages.values()) // _PAGES_EACH
     share = pages["next"] / sum(pages.values())
@@ -124,6 +145,7 @@ def _told(
     print(
         f"{carts} of {clients} carts are whole\n"
         f"{share:.0%} of product pages are of the next version\n"
+        f"{searches[200]} of {_SEARCHES} searches were answered, {searches[429]} come later\n"
         f"the sale: {sold[200]} bought, {full} were told that it is full, at most {most_at_once} "
         "at a time"
     )
@@ -131,6 +153,8 @@ def _told(
         carts == clients
         and 0.02 < share < 0.25
         and asked_for
+        and _SEARCHES_ALLOWED <= searches[200] < _SEARCHES  # some flow back on a slow machine
+        and searches[200] + searches[429] == _SEARCHES
         and sold[200] + full == sum(sold.values())
         and sold[200] >= _PLACES + _QUEUE
         and full > 0

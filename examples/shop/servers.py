@@ -22,6 +22,7 @@ class Server:
         application = web.Application()
         application.router.add_get("/health", self._health)
         application.router.add_get("/products/{name}", self._page)
+        application.router.add_get("/search", self._search)
         application.router.add_post("/cart/{client}", self._cart)
         application.router.add_post("/sale", self._sale)
         self._runner = web.AppRunner(application, shutdown_timeout=0.0)
@@ -38,6 +39,9 @@ class Server:
 
     async def _page(self, request: web.Request) -> web.Response:
         return web.json_response({"server": self.name, "product": request.match_info["name"]})
+
+    async def _search(self, _: web.Request) -> web.Response:
+        return web.json_response({"server": self.name, "found": ["kettle"]})
 
     async def _cart(self, request: web.Request) -> web.Response:
         """One thing more in it; how many there are."""
