@@ -12,6 +12,7 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
+from penstock.fleet.engine.text import TOKEN_BYTES
 from tests.unit.dataplane.stage.emulating import MODEL, PlayedEngine
 
 TENANTS = ("acme", "bolt", "corn")
@@ -37,6 +38,7 @@ class Question:
         self.target = rng.choice(_PATHS)
         words = " ".join(rng.choice(_WORDS) for _ in range(rng.choice((3, 30, 300))))
         prompt = f"{number}: {words}"
+        prompt += "." * (-len(prompt) % TOKEN_BYTES)  # in whole tokens, or ids tell another one
         asked: dict[str, Any] = {"model": MODEL, "max_tokens": rng.choice((1, 5, 40, 200))}
         if self.target == "/v1/completions":
             asked["prompt"] = prompt

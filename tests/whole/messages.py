@@ -81,6 +81,7 @@ class Http1Party(Party):
         line = bytes(buffer[:at])
         del buffer[: at + 2]
         if state == _SIZE:
+            assert line.isalnum(), f"no size of a chunk: {line!r}"
             self._left = int(line, 16)
             self.state = _CHUNK if self._left else _LAST
         else:

@@ -328,7 +328,10 @@ class Exchange(
     # --- relay ------------------------------------------------------------------------------
 
     def on_attempt_interim(self, attempt: Attempt, head: ResponseHead) -> None:
-        """Passed on to clients that can take it; 100 only to one that waits for it."""
+        """Passed on to clients that can take it; 100 only to one that waits for it, and none in the
+        middle of an answer with which this attempt goes on."""
+        if self.status:
+            return
         pool_plan = self.pool_plan
         waits = pool_plan is not None and self._continue_is_due(pool_plan)
         if self.head.minor == 0 or (head.status == 100 and not waits):

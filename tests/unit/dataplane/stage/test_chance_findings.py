@@ -11,7 +11,8 @@ from tests.harness.http2_frames import PREFACE
 from tests.harness.messages import answer, answer_of, get, head
 from tests.harness.world import listener, route, world
 from tests.unit.dataplane.stage.asking import status_of
-from tests.unit.dataplane.stage.streaming import Answered, chat
+from tests.unit.dataplane.stage.streaming import Answered, chat, engines
+from tests.unit.dataplane.stage.test_resuming import REST, RESUME, begun, cut
 from tests.unit.dataplane.stage.test_limits import Supervisor
 
 
@@ -245,3 +246,12 @@ def test_a_tunnel_that_is_too_old_does_not_look_whole_to_who_has_not_taken_all()
         stage.pass_time(60.0)
         assert client.dead
         assert not client.ended
+
+
+def test_what_an_engine_hints_before_it_goes_on_with_an_answer_is_not_put_into_that() -> None:
+    with Stage(world(engines(0, 1, resume=RESUME))) as stage:
+        answered, engine = begun(stage)
+        other, _ = cut(stage, engine)
+        stage.send(other, b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" + REST)
+        assert answered.text == "one two three"
+        assert answered.complete
