@@ -12,8 +12,8 @@ from tests.harness.messages import answer, answer_of, get, head
 from tests.harness.world import listener, route, world
 from tests.unit.dataplane.stage.asking import status_of
 from tests.unit.dataplane.stage.streaming import Answered, chat, engines
-from tests.unit.dataplane.stage.test_resuming import REST, RESUME, begun, cut
 from tests.unit.dataplane.stage.test_limits import Supervisor
+from tests.unit.dataplane.stage.test_resuming import REST, RESUME, begun, cut
 
 
 def no_buffers(data: bytes | bytearray) -> int:
