@@ -6,7 +6,6 @@ and without; one worker on a core of its own, load and endpoints on another, in 
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +23,7 @@ from benchmarks.tenants import cost, report
 from benchmarks.tenants.asked import PLENTY
 from benchmarks.tenants.gateways import KeyedPenstock
 from benchmarks.tenants.litellm import LiteLLM
-from benchmarks.tenants.overshoot import BOUNDS, Bound, Overshoot, measure
+from benchmarks.tenants.overshoot import BOUNDS, Bound, Overshoot, keys_of, measure
 
 DOCUMENT: Final = Path("docs") / "tenants.md"
 _KEYED: Final = ", key and limits"
@@ -60,8 +59,7 @@ def main(
     with temporary_directory() as directory:
         costs = cost.measure(known, rounds, seconds, cores, directory, _tell) if rounds else []
     counts = [int(each) for each in workers.split(",")]
-    gateways = _Gateways(counts, "LiteLLM" in versions, interpreted)
-    found = _crowds(requests, gateways) if requests else []
+    found = _crowds(requests, counts, interpreted, "LiteLLM" in versions) if requests else []
     run = report.Run(
         " ".join(["python -m benchmarks.tenants", *sys.argv[1:]]),
         record.today(),
@@ -97,45 +95,34 @@ def _pairs(litellm: bool, interpreted: bool) -> list[tuple[Balancer, str]]:
     return found
 
 
-@dataclass(frozen=True)
-class _Gateways:
-    """Whom a crowd asks: of each kind one with so many workers."""
-
-    workers: Sequence[int]
-    litellm: bool
-    interpreted: bool
-
-    def held_to(self, bound: Bound) -> list[Balancer]:
-        """Those that keep to such a bound at all: LiteLLM has budgets in its database alone."""
-        found: list[Balancer] = []
-        for workers in self.workers:
-            variant = f", {workers} workers" * (workers > 1)
-            found.append(
-                KeyedPenstock(
-                    sys.executable,
-                    allowed=bound.allowed,
-                    interpreted=self.interpreted,
-                    workers=workers,
-                    variant=variant,
-                )
-            )
-            if self.litellm and not bound.allowed.budget_tokens:
-                found.append(LiteLLM(allowed=bound.allowed, workers=workers, variant=variant))
-        return found
-
-
-def _crowds(requests: int, gateways: _Gateways) -> list[Overshoot]:
+def _crowds(
+    requests: int, workers: Sequence[int], interpreted: bool, litellm: bool
+) -> list[Overshoot]:
+    """LiteLLM has budgets in its database alone."""
+    asked: list[tuple[Balancer, Sequence[Bound]]] = []
+    without_budget = [bound for bound in BOUNDS if not bound.allowed.budget_tokens]
+    for count in workers:
+        variant = f", {count} workers" * (count > 1)
+        gateway = KeyedPenstock(
+            sys.executable,
+            allowed=keys_of(BOUNDS),
+            interpreted=interpreted,
+            workers=count,
+            variant=variant,
+        )
+        asked.append((gateway, BOUNDS))
+        if litellm:
+            keys = keys_of(without_budget)
+            asked.append((LiteLLM(allowed=keys, workers=count, variant=variant), without_budget))
     found: list[Overshoot] = []
-    for bound in BOUNDS:
-        for gateway in gateways.held_to(bound):
+    for balancer, bounds in asked:
+        with temporary_directory() as directory:
             try:
-                with temporary_directory() as directory:
-                    seen = measure(gateway, bound, requests, split(), directory)
+                for each in measure(balancer, bounds, requests, split(), directory):
+                    _tell(f"{each.gateway}, {each.bound}: {each.passed:,} of {each.allowed:,.0f}")
+                    found.append(each)
             except (StartError, OSError) as why:
-                _tell(f"without {gateway.name}: {why}")
-                continue
-            _tell(f"{bound.name}, {gateway.name}: {seen.passed:,} of {seen.allowed:,.0f} passed")
-            found.append(seen)
+                _tell(f"without {balancer.name}: {why}")
     return found
 
 

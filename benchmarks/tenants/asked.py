@@ -40,7 +40,7 @@ ANSWER: Final = json.dumps(
 
 @dataclass(frozen=True)
 class Allowed:
-    """To the one key: requests and tokens a minute, and requests at a time. By default some ten
+    """To a key: requests and tokens a minute, and requests at a time. By default some ten
     times what one core can pass, so that limits are counted and never reached."""
 
     requests: int = 10_000_000
@@ -49,4 +49,5 @@ class Allowed:
     budget_tokens: int = 0  # a day; 0: there is no budget
 
 
-PLENTY: Final = Allowed()
+Keys = dict[str, Allowed]  # what each key may do
+PLENTY: Final[Keys] = {KEY: Allowed()}

@@ -5,15 +5,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.tenants.asked import BODY, KEY
+from benchmarks.tenants.asked import BODY
 
 _PATIENCE_S: Final = 120.0
 _OPENING: Final = 50  # connections at a time
-_REQUEST: Final = (
-    f"POST /v1/chat/completions HTTP/1.1\r\nHost: inference.example.com\r\n"
-    f"Content-Type: application/json\r\nAuthorization: Bearer {KEY}\r\n"
-    f"Content-Length: {len(BODY)}\r\n\r\n{BODY}"
-).encode()
 BROKEN: Final = "no answer"
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -26,11 +21,18 @@ class Asked:
     took_s: float
 
 
-async def ask_at_once(port: int, requests: int) -> Asked:
-    """On connections that are open by then. What fails is counted, not raised; OSError where a
-    connection cannot be opened."""
+async def ask_at_once(port: int, requests: int, key: str) -> Asked:
+    """With that key, on connections that are open by then. What fails is counted, not raised.
+
+    Raises OSError where a connection cannot be opened.
+    """
     opening = asyncio.Semaphore(_OPENING)
     ends: Counter[str] = Counter()
+    request = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: inference.example.com\r\n"
+        f"Content-Type: application/json\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Length: {len(BODY)}\r\n\r\n{BODY}"
+    ).encode()
 
     async def open_one() -> Connection:
         async with opening:
@@ -39,7 +41,7 @@ async def ask_at_once(port: int, requests: int) -> Asked:
     async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                writer.write(_REQUEST)
+                writer.write(request)
                 line = await reader.readline()
             ends[line.split(b" ")[1].decode() if line.count(b" ") else BROKEN] += 1
         except (OSError, TimeoutError):

@@ -59,6 +59,7 @@ def measure(
                 tell(f"without {gateway.name}: {why}")
                 continue
             running.append((process, site.url, Cost(gateway.name, without)))
+            tell(f"{gateway.name} answers")
         for number in range(rounds):
             for process, url, cost in running[:: -1 if number % 2 else 1]:
                 account = CpuAccount(process)

@@ -15,7 +15,7 @@ import yaml
 
 from benchmarks.balancers.balancer import Balancer, UnavailableError, ask
 from benchmarks.site import Site
-from benchmarks.tenants.asked import KEY, MODEL, Allowed
+from benchmarks.tenants.asked import MODEL, Keys
 
 REQUIREMENT: Final = "litellm[proxy]==1.108.0"
 _ENVIRONMENT: Final = Path(".benchmarks") / "litellm"
@@ -26,15 +26,18 @@ _VERSION: Final = "import importlib.metadata as m; print(m.version('litellm'))"
 _AUTHENTICATION: Final = """\
 from litellm.proxy._types import UserAPIKeyAuth
 
+ALLOWED = {allowed!r}
+
 
 async def authenticate(request, api_key):
-    if api_key != {key!r}:
+    if api_key not in ALLOWED:
         raise ValueError("wrong key")
+    requests, tokens, concurrent = ALLOWED[api_key]
     return UserAPIKeyAuth(
         api_key=api_key,
-        rpm_limit={allowed.requests},
-        tpm_limit={allowed.tokens},
-        max_parallel_requests={allowed.concurrent},
+        rpm_limit=requests,
+        tpm_limit=tokens,
+        max_parallel_requests=concurrent,
     )
 """
 
@@ -43,9 +46,9 @@ class LiteLLM(Balancer):
     """``allowed`` None: no key is asked for, and nothing is limited."""
 
     health_path = "/health/liveliness"  # /health asks the models
-    starts_within_s = 240.0  # it imports for ten seconds of CPU time
+    starts_within_s = 600.0  # it imports for ten seconds of CPU time
 
-    def __init__(self, *, allowed: Allowed | None, workers: int = 1, variant: str = "") -> None:
+    def __init__(self, *, allowed: Keys | None, workers: int = 1, variant: str = "") -> None:
         self.name = f"LiteLLM{variant}"
         self.allowed = allowed
         self._workers = workers
@@ -77,7 +80,11 @@ class LiteLLM(Balancer):
         }
         if self.allowed is not None:
             module = self.file(site).rpartition("/")[2].removesuffix(".yaml").replace("-", "_")
-            code = _AUTHENTICATION.format(key=KEY, allowed=self.allowed)
+            keys = {
+                key: (each.requests, each.tokens, each.concurrent)
+                for key, each in self.allowed.items()
+            }
+            code = _AUTHENTICATION.format(allowed=keys)
             (site.directory / f"{module}.py").write_text(code)
             document["general_settings"] = {"custom_auth": f"{module}.authenticate"}
         return yaml.safe_dump(document)

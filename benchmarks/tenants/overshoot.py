@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ import msgspec
 from benchmarks.balancers import Balancer
 from benchmarks.cores import Cores, on
 from benchmarks.scenarios.scenario import make_site
-from benchmarks.tenants.asked import TOKENS, Allowed
+from benchmarks.tenants.asked import TOKENS, Allowed, Keys
 from benchmarks.tenants.at_once import ask_at_once
 
 _DELAY_S: Final = 0.5  # of the engine: so long is what a request takes not known
@@ -31,6 +32,11 @@ class Bound(msgspec.Struct, frozen=True):
     unit: str
     per_s: float = 0.0
 
+    @property
+    def key(self) -> str:
+        """That is held to it."""
+        return f"sk-{self.name.replace(' ', '-'):-<40}"
+
 
 BOUNDS: Final = (
     Bound("requests a minute", Allowed(requests=_LIMIT), _LIMIT, "requests", _LIMIT / _MINUTE_S),
@@ -44,6 +50,11 @@ BOUNDS: Final = (
     Bound("at a time", Allowed(concurrent=_LIMIT), _LIMIT, "requests"),
     Bound("budget of tokens", Allowed(budget_tokens=_LIMIT * TOKENS), _LIMIT * TOKENS, "tokens"),
 )
+
+
+def keys_of(bounds: Sequence[Bound]) -> Keys:
+    """What each of their keys may do."""
+    return {bound.key: bound.allowed for bound in bounds}
 
 
 class Overshoot(msgspec.Struct, frozen=True):
@@ -91,17 +102,20 @@ def judged(
 
 
 def measure(
-    gateway: Balancer, bound: Bound, requests: int, cores: Cores, directory: Path
-) -> Overshoot:
-    """A fresh gateway before a fresh engine. Raises StartError."""
+    gateway: Balancer, bounds: Sequence[Bound], requests: int, cores: Cores, directory: Path
+) -> Iterator[Overshoot]:
+    """A crowd for each bound, before a fresh gateway and a fresh engine. Raises StartError, and
+    OSError where the gateway takes no connection."""
     with ExitStack() as stack:
         engine = stack.enter_context(_Engine(cores.load))
         site = make_site([("127.0.0.1", engine.port)], directory, connections=2 * requests)
         stack.enter_context(gateway.start(site, cores.balancer))
-        engine.counts()  # what it was asked until now is not counted
-        with on(cores.load):
-            asked = asyncio.run(ask_at_once(site.port, requests))
-        return judged(gateway.name, bound, dict(asked.ends), asked.took_s, engine.counts())
+        for bound in bounds:
+            engine.counts()  # what it was asked until now is not counted
+            with on(cores.load):
+                asked = asyncio.run(ask_at_once(site.port, requests, bound.key))
+            counts = engine.counts()
+            yield judged(gateway.name, bound, dict(asked.ends), asked.took_s, counts)
 
 
 class _Engine:

@@ -65,7 +65,8 @@ def costs(found: Sequence[Cost]) -> list[str]:
 
 
 def overshoots(found: Sequence[Overshoot]) -> list[str]:
-    """A row for each crowd."""
+    """A row for each crowd, those of a bound together."""
+    bounds = list(dict.fromkeys([each.bound for each in found]))
     heads = ["limit", "gateway", "at most", "passed", "beyond", "of it", "429", "other", "s"]
     rows = [
         [
@@ -79,7 +80,7 @@ def overshoots(found: Sequence[Overshoot]) -> list[str]:
             f"{each.other:,}",
             f"{each.took_s:.1f}",
         ]
-        for each in found
+        for each in sorted(found, key=lambda each: bounds.index(each.bound))
     ]
     return table(heads, rows)
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.tenants.asked import TOKENS, Allowed
+from benchmarks.tenants.asked import KEY, TOKENS, Allowed
 from benchmarks.tenants.at_once import ask_at_once
 from benchmarks.tenants.cost import Cost, compared
 from benchmarks.tenants.gateways import tenant_of
@@ -55,8 +55,8 @@ def test_every_bound_is_the_one_that_is_reached_first() -> None:
 
 
 def test_tokens_limit_only_where_they_are_read() -> None:
-    assert len(tenant_of(Allowed(), tokens=False)["limits"]) == 2
-    assert tenant_of(Allowed(budget_tokens=5), tokens=True)["budgets"] == [
+    assert len(tenant_of(KEY, Allowed(), tokens=False)["limits"]) == 2
+    assert tenant_of(KEY, Allowed(budget_tokens=5), tokens=True)["budgets"] == [
         {"tokens": 5, "per": "day"}
     ]
 
@@ -88,6 +88,6 @@ def test_a_crowd_is_counted_by_how_each_ended() -> None:
             writer.close()
 
         async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
-            return (await ask_at_once(server.sockets[0].getsockname()[1], 5)).ends
+            return (await ask_at_once(server.sockets[0].getsockname()[1], 5, KEY)).ends
 
     assert asyncio.run(crowd()) == {"429": 3, "no answer": 2}
