@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 import yaml
@@ -19,6 +20,7 @@ from benchmarks.tenants.asked import MODEL, Keys
 
 REQUIREMENT: Final = "litellm[proxy]==1.108.0"
 _ENVIRONMENT: Final = Path(".benchmarks") / "litellm"
+_MASTER_KEY: Final = f"sk-{token_hex(32)}"  # that nobody uses
 _INSTALL_S: Final = 900.0
 _VERSION: Final = "import importlib.metadata as m; print(m.version('litellm'))"
 
@@ -57,8 +59,11 @@ class LiteLLM(Balancer):
         return ask(str(_python()), "-c", _VERSION)
 
     def environment(self) -> Mapping[str, str]:
-        """It asks nobody elsewhere."""
-        return {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+        """It asks nobody elsewhere. Without a master key it starts only when told that this is
+        meant; with one, every request has to show a key."""
+        unset = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"
+        keys = {unset: "true"} if self.allowed is None else {"LITELLM_MASTER_KEY": _MASTER_KEY}
+        return {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", **keys}
 
     def file(self, site: Site) -> str:
         return str(site.directory / f"{self.name.replace(',', '').replace(' ', '-')}.yaml")
