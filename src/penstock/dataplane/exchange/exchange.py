@@ -14,7 +14,6 @@ some exchanges need is made when they do.
 import sys
 from typing import Final
 
-from penstock.core.policy.support.own import own_failure
 from penstock.core.ticket import ABANDONED, CLIENT_GONE, DONE
 from penstock.dataplane.board.layout import P_CLIENT_GONE, P_CUT, W_FIXED, W_UNROUTED
 from penstock.dataplane.context import Context
@@ -23,22 +22,22 @@ from penstock.dataplane.exchange.answer_handling import AnswerHandling
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.attempt import Attempt, AttemptOwner
 from penstock.dataplane.exchange.body import MAX_REPLAY_BYTES, RequestBody
+from penstock.dataplane.exchange.change_of_protocol import tunnel_of
 from penstock.dataplane.exchange.clearance import Clearance, ClearanceOwner
 from penstock.dataplane.exchange.dispatch import Dispatch
 from penstock.dataplane.exchange.entry import Entry
 from penstock.dataplane.exchange.event_sockets.client_socket import ClientSocket
-from penstock.dataplane.exchange.event_sockets.pinned_socket import PinnedSocket
 from penstock.dataplane.exchange.failover import Failover, is_watched, may_be_sent_again
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.gathering import Gathering, GatheringOwner
 from penstock.dataplane.exchange.inspection import Inspection
 from penstock.dataplane.exchange.mirror import start_mirror
 from penstock.dataplane.exchange.outcome import Outcome
-from penstock.dataplane.exchange.own_answers import OwnAnswers
+from penstock.dataplane.exchange.own_answers import OwnAnswers, crash_told
 from penstock.dataplane.exchange.own_call import CallOwner, OwnCall
 from penstock.dataplane.exchange.own_services import call_of
 from penstock.dataplane.exchange.passage import Passage, PassageOwner
-from penstock.dataplane.exchange.relaying import ChangedProtocol, Tunnel, TunnelOwner
+from penstock.dataplane.exchange.relaying import Tunnel, TunnelOwner
 from penstock.dataplane.exchange.slots import give_slot
 from penstock.dataplane.exchange.split.split_prompt import SplitOwner, SplitPrompt, split_of
 from penstock.dataplane.exchange.telling import Told, tell_end
@@ -501,16 +500,10 @@ class Exchange(
         self.first_byte_at = now
         self.status = head.status
         self.answered = head
-        if pool_plan.counts_each:
-            pinned = PinnedSocket(
-                self, self.context, attempt, self.plan, self.head, pool_plan, self.clearance
-            )
-            self.tunnel = pinned
-            pinned.begin(self.front, dispatch, head, rest)
-            return
-        tunnel = ChangedProtocol(self, self.context, dispatch.pool, attempt)
-        self.tunnel = tunnel
-        tunnel.begin(self.front, pool_plan, dispatch, head, rest)
+        tunnel = self.tunnel = tunnel_of(
+            self, self.context, attempt, self.plan, pool_plan, self.head, self.clearance
+        )
+        tunnel.begin(self.front, dispatch, head, rest)
 
     def on_tunnel_ended(self, ended: str, why: str) -> None:
         self.why = why
@@ -633,13 +626,8 @@ class Exchange(
         finally:
             if self.status == 0:
                 self.front.close_after()
-                own = own_failure(sys.exc_info()[1])  # for the log; no client's business
-                what = (
-                    "the policy of the pool failed; see the"
-                    if own
-                    else "internal error; see the balancer's"
-                )
-                self.refuse(500, f"{what} standard error", own)
+                message, why = crash_told(sys.exc_info()[1])
+                self.refuse(500, message, why)
             else:
                 self._end(self.context.env.now, "crashed")
                 self.front.cut(True)

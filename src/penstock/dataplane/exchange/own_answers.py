@@ -3,6 +3,7 @@ configured for them."""
 
 from typing import Final
 
+from penstock.core.policy.support.own import own_failure
 from penstock.core.snapshot import Maintenance
 from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
@@ -112,3 +113,11 @@ class OwnAnswers:
     def _accepted(self) -> bytes:
         """The media types that the client accepts."""
         return all_values(self.head.fields, b"accept")
+
+
+def crash_told(error: BaseException | None) -> tuple[str, str]:
+    """What a client is told of a bug, ours or of a user's policy, and what the log is: which policy
+    failed, and how, is no client's business."""
+    own = own_failure(error)
+    what = "the policy of the pool failed; see the" if own else "internal error; see the balancer's"
+    return f"{what} standard error", own

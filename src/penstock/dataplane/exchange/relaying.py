@@ -97,23 +97,31 @@ class Tunnel:
         raise NotImplementedError
 
 
-class ChangedProtocol(RelayOwner, Tunnel):
+@trait
+class EndpointsTunnel(Tunnel):
+    """One to which an endpoint agreed."""
+
+    def begin(self, front: Front, dispatch: Dispatch, head: ResponseHead, rest: bytes) -> None:
+        """Tell the client. ``head``: the endpoint's 101; ``rest``: what came behind it."""
+        raise NotImplementedError
+
+
+class ChangedProtocol(RelayOwner, EndpointsTunnel):
     """From the endpoint's 101 on bytes are relayed, of which nothing is understood."""
 
     _relay: Relay | None = None
 
     def __init__(
-        self, owner: TunnelOwner, context: Context, pool: LivePool, attempt: Attempt
+        self, owner: TunnelOwner, context: Context, plan: PoolPlan, attempt: Attempt
     ) -> None:
         self._owner: TunnelOwner = owner
         self._context: Context = context
-        self._pool: LivePool = pool
+        self._plan: PoolPlan = plan
+        self._pool: LivePool = plan.pool
         self._attempt: Attempt = attempt
 
-    def begin(
-        self, front: Front, plan: PoolPlan, dispatch: Dispatch, head: ResponseHead, rest: bytes
-    ) -> None:
-        """Tell the client. ``head``: the endpoint's 101; ``rest``: what came behind it."""
+    def begin(self, front: Front, dispatch: Dispatch, head: ResponseHead, rest: bytes) -> None:
+        plan = self._plan
         upgrade = plan.upgrade
         assert upgrade is not None
         cookie = dispatch.cookie(plan.cookie)

@@ -27,7 +27,7 @@ from penstock.dataplane.exchange.event_sockets.pinned_responses import (
 )
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.outcome import Outcome
-from penstock.dataplane.exchange.relaying import Tunnel, TunnelOwner, why_ended, word_of
+from penstock.dataplane.exchange.relaying import EndpointsTunnel, TunnelOwner, why_ended, word_of
 from penstock.dataplane.io.connection import Connection
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.route.plan import Plan, PoolPlan
@@ -65,7 +65,7 @@ _TRY_LATER: Final = 1013  # IANA, WebSocket close codes
 _BAD_GATEWAY: Final = 1014
 
 
-class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
+class PinnedSocket(SideOwner, EndpointsTunnel, PinnedRelay):
     """Takes both sides over, and closes them when it ends."""
 
     _from_client: int = 0  # bytes
@@ -117,7 +117,7 @@ class PinnedSocket(SideOwner, Tunnel, PinnedRelay):
         self.endpoint: TunnelSide = NOWHERE
 
     def begin(self, front: Front, dispatch: Dispatch, head: ResponseHead, rest: bytes) -> None:
-        """See ``ChangedProtocol.begin``. By itself it takes no place, and no more of any limit."""
+        """See ``EndpointsTunnel``. By itself it takes no place, and no more of any limit."""
         plan = self._pool_plan
         upgrade = plan.upgrade
         assert upgrade is not None
