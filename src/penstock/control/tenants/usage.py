@@ -71,7 +71,7 @@ class Usage:
             tenant, key, model, *counts = told
             used = UsageRow(self._day, tenant, key, model, *counts)  # type: ignore[arg-type]
             _add(self._by_tenant, used)
-            _add(self._since_start, used)
+            self._add_since_start(used)
             known = self._today.get((tenant, key, model))
             if known is None and len(self._today) >= _MOST_ROWS:
                 used.model = OTHERS
@@ -81,6 +81,12 @@ class Usage:
             else:
                 known.add(used)
         self._changed = True
+
+    def _add_since_start(self, used: UsageRow) -> None:
+        since = self._since_start
+        if used.tenant not in since and len(since) >= _MOST_ROWS:
+            used = msgspec.structs.replace(used, tenant=OTHERS)
+        _add(since, used)
 
     def today(self) -> dict[str, UsageRow]:
         """Of today, by tenant, over all keys and models.
