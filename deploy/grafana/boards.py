@@ -97,6 +97,15 @@ def traffic() -> Iterator[Panel]:
         "Bps",
         width=6,
     )
+    saved = tuple(
+        (query.rate(f"compression_{way}_bytes", "coding"), f"{{{{coding}}}} {told}")
+        for way, told in (("input", "before"), ("output", "after"))
+    )
+    yield Panel("Compressed", "compression_input_bytes", saved, "Bps", width=12)
+    passed = query.rate("uncompressed_answers", "reason")
+    yield Panel(
+        "Passed as they came", "uncompressed_answers", ((passed, "{{reason}}"),), "reqps", width=12
+    )
     yield Panel(
         "Endpoints wanted and there",
         "scale_desired",
