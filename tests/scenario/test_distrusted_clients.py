@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.core.snapshot import ListenerTls, Match, Snapshot
-from penstock.dataplane.board.layout import W_DISTRUSTED
+from penstock.dataplane.board.layout import W_ACCEPTED, W_DISTRUSTED
 from tests.harness.client import Client
 from tests.harness.http2_client import Http2Client
 from tests.harness.http_endpoint import HttpEndpoint
@@ -32,7 +32,7 @@ def behind() -> Iterator[socket.socket]:
 
 
 class Site:
-    """An HTTP and a TCP listener that ask for certificates."""
+    """An HTTP and a TCP listener that ask for certificates; ``settings`` are of both."""
 
     def __init__(
         self,
@@ -41,7 +41,9 @@ class Site:
         endpoint: HttpEndpoint,
         behind: socket.socket,
         tls: ListenerTls,
+        **settings: object,
     ) -> None:
+        self._settings = settings
         self._names = (authority.issue("localhost"),)
         self._pools = [
             pool(endpoint),
@@ -56,6 +58,7 @@ class Site:
             "certificates": self._names,
             "tls": self._tls,
             "tls_generation": self._generation,
+            **self._settings,
         }
         listeners = [listener("web", **asking), listener("line", protocol="tcp", **asking)]
         routes = [route("line", match=Match(listeners=("line",))), route("main")]
@@ -154,3 +157,25 @@ def test_who_loses_its_authority_is_let_go(
     site.expect_distrusted(1)
     assert has_ended(clients[1])
     assert clients[0].get().status == 200
+
+
+def test_who_had_not_begun_its_handshake_is_looked_at_behind_it(
+    start: Callable[..., Worker],
+    authority: Authority,
+    endpoint: HttpEndpoint,
+    behind: socket.socket,
+) -> None:
+    """It goes by the files as they were when the client was accepted, behind its PROXY header."""
+    robot, of_robot = authority.client_with("robot")
+    tls = ListenerTls(client_ca_file=authority.file, crl_file=authority.revoke(name="later"))
+    told = {"proxy_protocol": "accept", "trusted_proxies": ("127.0.0.0/8",)}
+    site = Site(start, authority, endpoint, behind, tls, **told)
+    robot.check_hostname = False
+    with socket.create_connection(site.worker.address("web")) as raw:
+        wait_until(lambda: site.worker.count(W_ACCEPTED) == 1, "it was accepted")
+        authority.revoke(of_robot, name="later")
+        site.read_files_again()
+        raw.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")
+        with robot.wrap_socket(raw, server_hostname="localhost") as secured:
+            site.expect_distrusted(1)
+            assert secured.recv(1) == b""

@@ -11,8 +11,10 @@ from typing import Final
 from penstock.core.snapshot import ListenerTls
 from penstock.dataplane.board.counters import WorkerCounters
 from penstock.dataplane.board.layout import W_DISTRUSTED
+from penstock.dataplane.client.challenge import ChallengedClient
+from penstock.dataplane.client.proxied import ProxiedClient
 from penstock.dataplane.io.connection import Connection
-from penstock.dataplane.io.loop import Chore, Loop
+from penstock.dataplane.io.loop import Chore, Loop, Pollable
 from penstock.wire.client_trust import ClientTrust
 
 _BYTES_A_SWEEP: Final = 16 * 1024 * 1024  # of lists that are looked through: some milliseconds
@@ -21,10 +23,10 @@ _BYTES_A_SWEEP: Final = 16 * 1024 * 1024  # of lists that are looked through: so
 class _Look:
     """At the clients of one listener, by what its files say now."""
 
-    def __init__(self, listener: str, trust: ClientTrust, waiting: list[Connection]) -> None:
+    def __init__(self, listener: str, trust: ClientTrust, waiting: list[Pollable]) -> None:
         self.listener: str = listener
         self.trust: ClientTrust = trust
-        self.waiting: list[Connection] = waiting
+        self.waiting: list[Pollable] = waiting
 
 
 class Distrusting(Chore):
@@ -43,7 +45,11 @@ class Distrusting(Chore):
         authorities = Path(tls.client_ca_file).read_bytes()
         revocations = Path(tls.crl_file).read_bytes() if tls.crl_file else b""
         trust = ClientTrust(authorities, revocations)
-        waiting = [each for each in self._loop.by_fd.values() if isinstance(each, Connection)]
+        waiting = [
+            each
+            for each in self._loop.by_fd.values()
+            if isinstance(each, (Connection, ProxiedClient, ChallengedClient))
+        ]
         self._looks = [each for each in self._looks if each.listener != listener]
         self._looks.append(_Look(listener, trust, waiting))
 
@@ -55,23 +61,21 @@ class Distrusting(Chore):
         """Look at some; whether there are more."""
         left = _BYTES_A_SWEEP
         waiting = look.waiting
-        later: list[Connection] = []  # whose handshakes began by the files as they were
+        later: list[Pollable] = []  # whose handshakes go by the files as they were
         while waiting and left > 0:
-            connection = waiting.pop()
-            tls = connection.tls
-            if not connection.open or tls is None or tls.listener != look.listener:
-                now_there = self._loop.by_fd.get(connection.fd)
-                if connection.open or now_there is None or now_there is connection:
-                    continue
-                # It became another, as one that speaks HTTP/2 does.
-                if isinstance(now_there, Connection) and now_there.tls is not None:
+            item = waiting.pop()
+            now_there = self._loop.by_fd.get(item.fd)
+            if now_there is not item:  # it left, or became another, as one of HTTP/2 does
+                if isinstance(now_there, Connection):
                     waiting.append(now_there)
-                continue
-            if not tls.established:
-                later.append(connection)
-                continue
-            left -= look.trust.lists_bytes() + 1024
-            self._look_at(connection, look.trust, tls.verified_chain())
+            elif not isinstance(item, Connection):
+                later.append(item)
+            elif item.tls is not None and item.tls.listener == look.listener:
+                if item.tls.established:
+                    left -= look.trust.lists_bytes() + 1024
+                    self._look_at(item, look.trust, item.tls.verified_chain())
+                else:
+                    later.append(item)
         look.waiting = waiting + later
         return bool(look.waiting)
 
