@@ -138,10 +138,12 @@ class Http2Client(Connection, Http2Host, Flushable):
         other clients waited.
         """
         beginning = self._beginning
-        self._beginning = beginning[_BEGIN_AT_ONCE:]
-        if self._beginning:
+        self._beginning = []
+        if len(beginning) > _BEGIN_AT_ONCE:
+            self._beginning = beginning[_BEGIN_AT_ONCE:]
+            beginning = beginning[:_BEGIN_AT_ONCE]
             self.loop.ring_next(_FurtherStreams(self))
-        for stream in beginning[:_BEGIN_AT_ONCE]:
+        for stream in beginning:
             stream.begin()
 
     def new_stream(self, stream: Stream) -> Http2Stream:
