@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from penstock.core.limits.allowances import OVERFLOW
 from penstock.core.limits.owner import Owner
 from penstock.core.limits.rules import Amounts, Prices, Rule
-from penstock.core.limits.slices import DENIED, LACKS, TAKEN, Charge, Slices
+from penstock.core.limits.slices import DENIED, LACKS, MOST_HOLDINGS, TAKEN, Charge, Slices
 from penstock.core.snapshot import Limit, Price
 
 WALL = 1_000_000.0
@@ -192,3 +193,16 @@ def test_a_borrower_that_dies_takes_little_of_a_budget_along() -> None:
     allowances = borrowers.owner.allowances("it")
     assert allowances is not None
     assert allowances.left("a", WALL) >= 99_000.0
+
+
+def test_what_finds_no_room_at_a_borrower_shares_one_slice() -> None:
+    """Made-up subjects fill a worker's table, and gain nothing; who stands there has its own."""
+    slices = Slices()
+    rule = Rule(limit("requests", 100.0, by=("user",)))
+    for number in range(MOST_HOLDINGS):
+        slices.holding(rule, f"{number}")
+    made_up = {slices.holding(rule, f"made up {number}") for number in range(100)}
+    assert len(made_up) == 1
+    assert made_up.pop().subject == OVERFLOW
+    assert slices.holding(rule, "7").subject == "7"
+    assert len(slices) == MOST_HOLDINGS + 1
