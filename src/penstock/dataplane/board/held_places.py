@@ -32,7 +32,7 @@ class HeldPlaces:
         hashed = self._hash(limit, subject)
         at = find(self._board, self._worker, hashed)
         if at < 0 and places > 0.0:
-            at = own(self._board, self._worker, hashed)
+            at = own(self._board, self._worker, hashed, sums=False)
             self._board.cells[self._board.worker(self._worker) + W_HAS_PLACES] = 1
         if at >= 0:
             self._board.cells[at + LG_PLACES] = round(max(places, 0.0))

@@ -134,28 +134,30 @@ def find(board: Board, worker: int, hashed: int) -> int:
     return -1
 
 
-def own(board: Board, worker: int, hashed: int) -> int:
-    """A key's first cell in that worker's own table, made where there is none. What holds places is
-    forgotten last, and what holds nothing first."""
+def own(board: Board, worker: int, hashed: int, *, sums: bool = True) -> int:
+    """A key's first cell in that worker's own table, made where there is none. What holds nothing
+    is forgotten first, then places; sums only for other ``sums``: -1 where that leaves no room."""
     at = find(board, worker, hashed)
     if at >= 0:
         return at
     cells = board.cells
     first = board.ledger(worker)
     place = hashed % LEDGER_PLACES
-    chosen = first + place * LEDGER_CELLS
-    worth = 3
+    chosen = -1
+    worth = 3 if sums else 2
     for step in range(_NEAR):
         near = first + (place + step) % LEDGER_PLACES * LEDGER_CELLS
         if cells[near + LG_KEY] == 0:
             chosen = near
             break
-        holds = 2 if cells[near + LG_PLACES] else 0
-        if not holds and (cells[near + LG_SUM] or cells[near + LG_HIGHEST]):
-            holds = 1
+        holds = 1 if cells[near + LG_PLACES] else 0
+        if cells[near + LG_SUM] or cells[near + LG_HIGHEST]:
+            holds = 2
         if holds < worth:
             worth = holds
             chosen = near
+    if chosen < 0:
+        return -1
     cells[chosen + LG_KEY] = 0
     cells[chosen + LG_SUM] = 0
     cells[chosen + LG_HIGHEST] = 0
