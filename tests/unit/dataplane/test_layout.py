@@ -40,7 +40,7 @@ SIZES = {
 # section's layout number, and puts both here.
 KNOWN = {
     "header": (12, "9202d3d1"),
-    "workers": (7, "f73be364"),
+    "workers": (7, "40d9874f"),
     "endpoint states": (1, "1bbcbbf0"),
     "engine reports": (3, "cf058d22"),
     "endpoint load": (2, "0dc8c3fe"),
