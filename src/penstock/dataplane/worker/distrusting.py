@@ -45,7 +45,7 @@ class Distrusting(Chore):
         authorities = Path(tls.client_ca_file).read_bytes()
         revocations = Path(tls.crl_file).read_bytes() if tls.crl_file else b""
         trust = ClientTrust(authorities, revocations)
-        waiting = [
+        waiting: list[Pollable] = [
             each
             for each in self._loop.by_fd.values()
             if isinstance(each, (Connection, ProxiedClient, ChallengedClient))
