@@ -18,16 +18,20 @@ def start_static(
     *,
     grpc: bool = False,
     body: str = static.BODY,
+    events: bool = False,
 ) -> tuple[Process, list[tuple[str, int]]]:
     """One nginx with one worker that answers everything itself, and where it listens.
 
     ``addresses``: all of them, on one port, so that one server stands for many endpoints.
     ``grpc``: it answers calls of gRPC. ``body``: of its answers, where it does not.
+    ``events``: those are a stream's.
     """
     hosts = addresses or ["127.0.0.1"]
     port = free_ports(1)[0]
     file = directory / f"{name}.conf"
-    file.write_text(static.configuration(directory, name, hosts, port, grpc=grpc, body=body))
+    file.write_text(
+        static.configuration(directory, name, hosts, port, grpc=grpc, body=body, events=events)
+    )
     process = Process(
         [find("nginx"), "-p", str(directory), "-e", "stderr", "-c", str(file)],
         cores=cores,

@@ -46,10 +46,20 @@ MESSAGE: Final = "message"  # the file with gRPC's answer
 
 
 def configuration(
-    directory: Path, name: str, hosts: list[str], port: int, *, grpc: bool = False, body: str = BODY
+    directory: Path,
+    name: str,
+    hosts: list[str],
+    port: int,
+    *,
+    grpc: bool = False,
+    body: str = BODY,
+    events: bool = False,
 ) -> str:
-    """``grpc``: over HTTP/2 with prior knowledge, each answer a message and trailers."""
+    """``grpc``: over HTTP/2 with prior knowledge, each answer a message and trailers.
+    ``events``: the body is a stream's."""
     answer = f"return 200 '{body}';"
+    if events:
+        answer = f"default_type text/event-stream; {answer}"
     if grpc:
         (directory / MESSAGE).write_bytes(encode_message(BODY.encode()))
         answer = _GRPC_ANSWER.format(directory=directory, message=MESSAGE)

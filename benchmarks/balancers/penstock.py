@@ -19,8 +19,8 @@ from benchmarks.site import (
 class Penstock(Balancer):
     """``python`` is the interpreter that has it; it must run in the form that is asked for.
 
-    ``policy_options`` come to the policy's name, ``variant`` to the balancer's. ``workers`` are
-    those of the site unless said.
+    ``policy_options`` come to the policy's name, ``variant`` to the balancer's, the policy's too
+    where it is to be ``named``. ``workers`` are those of the site unless said.
     """
 
     def __init__(
@@ -33,20 +33,21 @@ class Penstock(Balancer):
         kind: str = "http",
         workers: int = 0,
         variant: str = "",
+        named: bool = True,
     ) -> None:
         self.name = "Penstock interpreted" if interpreted else "Penstock"
-        if policy:
+        if policy and named:
             self.name = f"Penstock {policy}"
         self.name += variant
         self._policy = {"name": policy or "least-request", **(policy_options or {})}
         self._kind = kind
         self._workers = workers
-        self._python = python
+        self.python = python
         self._form = "interpreted" if interpreted else "compiled"
 
     def version(self) -> str:
         said = ask(
-            self._python,
+            self.python,
             "-m",
             "penstock",
             "--version",
@@ -115,4 +116,4 @@ class Penstock(Balancer):
         return json.dumps(document, indent=1)
 
     def command(self, site: Site) -> list[str]:
-        return [self._python, "-m", "penstock", "serve", "--config", self.file(site)]
+        return [self.python, "-m", "penstock", "serve", "--config", self.file(site)]

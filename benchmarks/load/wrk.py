@@ -13,6 +13,7 @@ from benchmarks.failure import LoadError
 
 CONNECTIONS: Final = 64
 _SCRIPT: Final = Path(__file__).with_name("post.lua")
+_CHATS: Final = Path(__file__).with_name("chat.lua")
 _ERRORS: Final = ("connect", "read", "write", "status", "timeout")
 
 
@@ -41,20 +42,23 @@ def send_requests(
     close: bool = False,
     body: str = "",
     key: str = "",
+    prompt_tokens: int = -1,
 ) -> Requests:
     """Run wrk. ``close``: every request asks for the connection to be closed. ``body`` and ``key``:
-    others than usual."""
+    others than usual. ``prompt_tokens``: it sends streamed chats with prompts so long, no two of
+    them alike; with 0 short ones that are not streamed, and the same."""
     command = [
         find("wrk"),
         f"-t{threads}",
         f"-c{connections}",
         f"-d{max(1, round(duration_s))}s",
         "--timeout=30s",
-        f"-s{_SCRIPT}",
+        f"-s{_SCRIPT if prompt_tokens < 0 else _CHATS}",
         url,
     ]
     said = {"BENCHMARK_CLOSE": "1" * close, "BENCHMARK_BODY": body, "BENCHMARK_KEY": key}
     environment = {**os.environ, **{name: value for name, value in said.items() if value}}
+    environment["PROMPT_TOKENS"] = str(prompt_tokens)
     with on(cores):
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     numbers: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
@@ -75,9 +79,18 @@ def send_requests_without_error(
     threads: int = 1,
     body: str = "",
     key: str = "",
+    prompt_tokens: int = -1,
 ) -> Requests:
     """As ``send_requests``. Raises LoadError when any request failed."""
-    done = send_requests(url, cores, duration_s, threads=threads, body=body, key=key)
+    done = send_requests(
+        url,
+        cores,
+        duration_s,
+        threads=threads,
+        body=body,
+        key=key,
+        prompt_tokens=prompt_tokens,
+    )
     if done.errors or not done.count:
         raise LoadError(f"{done.count} requests to {url}, errors: {done.errors}")
     return done

@@ -3,6 +3,7 @@
 from benchmarks.scenarios.endpoints import Endpoints
 from benchmarks.scenarios.http2 import GrpcCall, Http2Request, Http2TlsRequest
 from benchmarks.scenarios.idle import IdleConnections
+from benchmarks.scenarios.language_models import LongPrompt, ShortChat
 from benchmarks.scenarios.open_streams import OpenStreams
 from benchmarks.scenarios.relays import (
     IdleTunnel,
@@ -29,6 +30,8 @@ def all_scenarios() -> list[Scenario]:
         Workers(),
         Endpoints(),
         OpenStreams(),
+        ShortChat(),
+        LongPrompt(),
         Http2Request(),
         Http2TlsRequest(),
         GrpcCall(),

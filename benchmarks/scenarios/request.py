@@ -88,12 +88,17 @@ def run_load(
     *,
     threads: int = 1,
     warm_up_s: float = _WARM_UP_S,
+    prompt_tokens: int = -1,
 ) -> tuple[dict[str, float], Requests]:
     """Warm up, then the balancer's CPU account over one run of wrk."""
-    send_requests_without_error(site.url, cores.load, warm_up_s, threads=threads)
+    send_requests_without_error(
+        site.url, cores.load, warm_up_s, threads=threads, prompt_tokens=prompt_tokens
+    )
     account = CpuAccount(process)
     begun = time.monotonic()
-    done = send_requests_without_error(site.url, cores.load, seconds, threads=threads)
+    done = send_requests_without_error(
+        site.url, cores.load, seconds, threads=threads, prompt_tokens=prompt_tokens
+    )
     return account.per_unit(done.count, time.monotonic() - begun), done
 
 
