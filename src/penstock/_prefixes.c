@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+enum { FEW = 2048 }; /* places that are passed over quickly; four times the blocks of a prompt */
+
 static int is_wrong(int is_right, const char *form) {
     if (!is_right) {
         PyErr_SetString(PyExc_TypeError, form);
@@ -91,8 +93,9 @@ static int drop_holder(PyObject *holders, PyObject *block, PyObject *bit) {
 }
 
 static PyObject *shrink(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    if (is_wrong(count == 6 && PyDict_Check(args[0]) && PyDict_Check(args[1]),
-                 "shrink(own: dict, holders: dict, bit: int, over: int, tokens: int, room: int)")) {
+    if (is_wrong(count == 8 && PyDict_Check(args[0]) && PyDict_Check(args[1]),
+                 "shrink(own: dict, holders: dict, bit: int, over: int, tokens: int, room: int, "
+                 "table: int, at: int)")) {
         return NULL;
     }
     PyObject *own = args[0], *holders = args[1];
@@ -101,8 +104,16 @@ static PyObject *shrink(PyObject *module, PyObject *const *args, Py_ssize_t coun
     if (PyErr_Occurred()) {
         return NULL;
     }
-    /* To delete leaves all other entries where they are: only to add moves them. */
-    Py_ssize_t at = 0;
+    /* To delete leaves all other entries where they are. Where thousands went before, to look for the
+    first of those that are left begins where the last time ended, unless the table was made anew
+    since; so large a one is not, twice in one prompt, so that no other stands where it stood. */
+    uintptr_t table = (uintptr_t)((PyDictObject *)own)->ma_keys;
+    int is_known = PyLong_AsUnsignedLongLongMask(args[6]) == table;
+    Py_ssize_t at = is_known ? PyLong_AsSsize_t(args[7]) : 0;
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    at = at < FEW ? 0 : at;
     PyObject *block, *size;
     while ((over > 0 || (room != 0 && tokens > room)) && PyDict_Next(own, &at, &block, &size)) {
         tokens -= PyLong_AsLongLong(size);
@@ -116,7 +127,7 @@ static PyObject *shrink(PyObject *module, PyObject *const *args, Py_ssize_t coun
             return NULL;
         }
     }
-    return PyLong_FromLongLong(tokens);
+    return Py_BuildValue("(LKn)", tokens, (unsigned long long)table, at);
 }
 
 static PyObject *tell(PyObject *module, PyObject *const *args, Py_ssize_t count) {
@@ -183,7 +194,7 @@ static PyMethodDef functions[] = {
      "others, those blocks, and the tokens of each."},
     {"shrink", (PyCFunction)(void (*)(void))shrink, METH_FASTCALL,
      "Let the oldest blocks go until none are over and the tokens have room (0: any have); the "
-     "tokens that are left."},
+     "tokens that are left, and where the next time begins: a table and a place in it."},
     {"in_tokens", (PyCFunction)(void (*)(void))in_tokens, METH_FASTCALL,
      "The first so many ends, which are in bytes, in tokens."},
     {"tell", (PyCFunction)(void (*)(void))tell, METH_FASTCALL,

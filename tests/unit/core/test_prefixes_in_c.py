@@ -44,6 +44,7 @@ class Plain:
 def test_prompts_come_and_blocks_go_alike() -> None:
     dice = Random(5)
     plain, other = Plain(), Plain()
+    oldest = [(0, 0)] * 3
     for _ in range(400):
         slot = dice.randrange(3)
         start = dice.choice([0, 0, 1 << 63])
@@ -54,10 +55,34 @@ def test_prompts_come_and_blocks_go_alike() -> None:
         over = dice.choice([-3, 0, 2])
         tokens = sum(plain.owns[slot].values())
         room = dice.choice([0, 50])
-        left = _prefixes.shrink(other.owns[slot], other.holders, 1 << slot, over, tokens, room)
+        left, *at = _prefixes.shrink(
+            other.owns[slot], other.holders, 1 << slot, over, tokens, room, *oldest[slot]
+        )
+        oldest[slot] = (at[0], at[1])
         assert left == plain.shrink(slot, over, tokens, room)
         assert other.holders == plain.holders
         assert [list(own.items()) for own in other.owns] == [list(o.items()) for o in plain.owns]
+
+
+def test_the_oldest_go_first_however_often_the_table_grows() -> None:
+    dice = Random(6)
+    plain, other = Plain(), Plain()
+    oldest, start = (0, 0), 0
+    for _ in range(600):
+        start += dice.randrange(200)
+        blocks = list(range(start, start + dice.randrange(1, 300)))
+        ends = [at + 1 for at in range(len(blocks))]
+        assert _prefixes.insert(blocks, ends, other.owns[0], other.holders, 1) == plain.insert(
+            blocks, ends, 0
+        )
+        tokens = len(plain.owns[0])
+        over = tokens - 3000
+        left, *at = _prefixes.shrink(
+            other.owns[0], other.holders, 1, over, tokens, 0, oldest[0], oldest[1]
+        )
+        oldest = (at[0], at[1])
+        assert left == plain.shrink(0, over, tokens, 0)
+        assert list(other.owns[0]) == list(plain.owns[0])
 
 
 def test_a_ring_is_written_round_its_end() -> None:

@@ -30,6 +30,7 @@ _UNKNOWN_BLOCKS: Final = 4
 # What is done for each block, which is what insertion costs; without it the same is done here.
 _prefixes: Final[Any] = in_c("_prefixes")
 _insert: Final[Any] = None if _prefixes is None else _prefixes.insert
+_NOWHERE: Final = (0, 0)
 _shrink: Final[Any] = None if _prefixes is None else _prefixes.shrink
 
 
@@ -64,6 +65,8 @@ class PrefixIndex:
         self._slots: dict[Endpoint, int] = {}
         self._blocks: list[dict[int, int]] = []  # by slot: block → its tokens, oldest first
         self._tokens: list[int] = []  # by slot: their sum
+        # By slot: where its oldest block stands, as ``_prefixes.shrink`` knows it.
+        self._oldest: dict[int, tuple[int, int]] = {}
         self._free: list[int] = []  # slots of endpoints that were removed
         self._lineup: list[Endpoint] = []  # whose prompts were matched last
         self._lineup_slots: list[int] = []  # beside it: the slot of each, -1 without one
@@ -248,6 +251,7 @@ class PrefixIndex:
         for block in self._blocks[slot]:
             self._drop(block, slot)
         self._blocks[slot] = {}
+        self._oldest.pop(slot, None)
         self._tokens[slot] = 0
         self._free.append(slot)
 
@@ -308,8 +312,11 @@ class PrefixIndex:
         if over <= 0 and (capacity == 0 or tokens <= capacity):
             return
         if _shrink is not None:
-            left: int = _shrink(own, self._holders, 1 << slot, over, tokens, capacity)
-            self._tokens[slot] = left
+            table, at = self._oldest.get(slot, _NOWHERE)
+            told: tuple[int, int, int]
+            told = _shrink(own, self._holders, 1 << slot, over, tokens, capacity, table, at)
+            self._tokens[slot] = told[0]
+            self._oldest[slot] = (told[1], told[2])
             return
         gone = []
         for block, size in own.items():
