@@ -20,6 +20,7 @@ INTERPRETED = (
     "src/penstock/wire/engines/",
     "src/penstock/wire/openai_bodies.py",
     "src/penstock/wire/resume/told.py",
+    "src/penstock/wire/sglang_bodies.py",
 )
 GROUP = "penstock"
 LIBRARY = f"{GROUP}__mypyc"  # as mypyc names it, and ``penstock._form`` looks for it

@@ -21,7 +21,7 @@ from msgspec import Raw
 
 from penstock._in_c import in_c
 from penstock.wire import openai_bodies as bodies
-from penstock.wire.api_family import is_anthropics
+from penstock.wire import sglang_bodies
 from penstock.wire.inspection import Inspection
 from penstock.wire.kv_transfers import transfer_in, transfer_of
 from penstock.wire.model_name import LONG_BYTES, MAX_NAME, model_at_front
@@ -56,19 +56,11 @@ OLLAMA_GENERATE: Final = 8
 TEMPLATE: Final = (
     9  # llama.cpp's `/apply-template`, which tells the prompt of a chat; never a client's
 )
+SGLANG: Final = 10  # its own `/generate`
 MAX_BLOCKS: Final = 512
 _FEW_OBJECTS: Final = 1000
 _MOST_TOKENS: Final = 1 << 30  # as a limit: none is longer, and it is reckoned with in floats
 IMAGE_TOKENS: Final = 1024  # of an image, for lack of its size: about a 1024×1024 one at 32×32
-_SUFFIXES: Final = (
-    (b"/chat/completions", CHAT),
-    (b"/completions", COMPLETION),
-    (b"/embeddings", EMBEDDING),
-    (b"/responses", RESPONSE),
-    (b"/messages", ANTHROPIC),
-    (b"/completion", LLAMACPP),
-    (b"/infill", LLAMACPP),
-)
 _LONG_NAME: Final = f"the model's name has over {MAX_NAME} characters"
 # What ``_prompts.c`` tells of a chat: model, stream, limit of tokens, choices, whether something
 # stays, three names of a session, salt, stream options, tools, whether there are functions, turns
@@ -79,29 +71,6 @@ AtOnce = tuple[
 ]
 _prompts: Final[Any] = in_c("_prompts")
 _chat: Final[Any] = None if _prompts is None else _prompts.chat
-
-
-def api_of(path: bytes) -> int:
-    """Which API a request's path belongs to, by its end: engines mount them under prefixes."""
-    path = path.partition(b"?")[0]
-    for suffix, api in _SUFFIXES:
-        if path.endswith(suffix):
-            return OTHER if api == ANTHROPIC and not is_anthropics(path) else api
-    return OTHER
-
-
-def ollama_api_of(path: bytes) -> int:
-    """Which of Ollama's own APIs that generate it belongs to; OTHER of all others."""
-    path = path.partition(b"?")[0]
-    if path.endswith(b"/api/chat"):
-        return OLLAMA_CHAT
-    return OLLAMA_GENERATE if path.endswith(b"/api/generate") else OTHER
-
-
-def answer_in(path: bytes) -> int:
-    """The hash of the answer that a path is about (``…/responses/NAME`` and below); else 0."""
-    _, _, rest = path.partition(b"?")[0].partition(b"/responses/")
-    return session_hash(rest.partition(b"/")[0])
 
 
 def inspect(api: int, body: bytes) -> Inspection:
@@ -140,6 +109,8 @@ def inspect_decoded(api: int, body: bytes) -> Inspection:
             return _too_many(api, "too many parts in one message", body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _unread(api, f"the body cannot be read: {error}", body)
+    if found.api == OTHER:
+        return _other(body)
     if len(found.model) > MAX_NAME:
         return Inspection(api, _LONG_NAME)
     found.images = prompt.images
@@ -207,6 +178,8 @@ def _read(found: Inspection, prompt: PromptText, body: bytes, decoders: bodies.D
         _read_response(found, prompt, decoders.response.decode(body))
     elif api == LLAMACPP:
         _read_llamacpp(found, prompt, decoders.llamacpp.decode(body))
+    elif api == SGLANG:
+        _read_generate(found, prompt, sglang_bodies.generate.decode(body))
     elif api in (OLLAMA_CHAT, OLLAMA_GENERATE):
         _read_ollama(found, prompt, decoders.ollama.decode(body))
     else:
@@ -314,6 +287,24 @@ def _read_llamacpp(found: Inspection, prompt: PromptText, read: bodies.LlamaCpp)
     data = bytes(read.prompt)
     found.prompt_tokens = token_ids(data)
     found.single = not data or is_single(data)
+
+
+def _read_generate(found: Inspection, prompt: PromptText, read: sglang_bodies.Generate) -> None:
+    """Others have the same path (TGI): their bodies have neither text nor ids."""
+    data = bytes(read.text if is_wanted(read.text) else read.input_ids)
+    if not data:
+        found.api = OTHER
+        return
+    sampling = sglang_bodies.sampling_in(read.sampling_params)
+    _common(found, read, sampling.max_new_tokens)
+    found.choices = max(int(sampling.n or 1), 1)
+    if is_wanted(read.session_params):
+        _name_session(found, conversation_id(read.session_params))
+        found.stays = True
+    prompt.add(read.image_data)
+    prompt.pieces.append(data)
+    found.prompt_tokens = token_ids(data)
+    found.single = is_single(data)
 
 
 def _read_ollama(found: Inspection, prompt: PromptText, read: bodies.Ollama) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.wire.api_paths import answer_in, api_of
 from penstock.wire.inspection import Inspection
 from penstock.wire.model_name import MAX_NAME
 from penstock.wire.openai import (
@@ -17,8 +18,6 @@ from penstock.wire.openai import (
     LLAMACPP,
     OTHER,
     RESPONSE,
-    answer_in,
-    api_of,
     inspect,
 )
 from penstock.wire.openai_prompt import MAX_OBJECTS

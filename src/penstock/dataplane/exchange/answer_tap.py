@@ -16,8 +16,9 @@ from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.wire.answer_model import ModelRenamer
 from penstock.wire.http1 import ResponseHead
 from penstock.wire.ollama_lines import LineMeter
-from penstock.wire.openai import LLAMACPP
+from penstock.wire.openai import LLAMACPP, SGLANG
 from penstock.wire.resume.forms import comes_in_lines
+from penstock.wire.sglang_events import GenerateMeter
 from penstock.wire.usage import UsageHider
 from penstock.wire.usage_habit import HabitReader
 
@@ -122,6 +123,8 @@ def reading_for(
     reading.began = began
     if in_lines:
         reading.meter = LineMeter()
+    elif prompt.found.api == SGLANG:
+        reading.meter = GenerateMeter()
     reading.meter.tells_timings = prompt.found.api == LLAMACPP
     if changed and renames:
         model = prompt.found.model

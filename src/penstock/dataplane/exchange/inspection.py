@@ -176,6 +176,7 @@ class Inspection:
             return self._refuse_body(400, prompt_refusals.TRANSFER % prompt.found.transfer)
         if not prompt.asked and not prompt.found.problem:
             prompt.ask_for_model_if_any(plan.pool.names.default)
+        api = prompt.found.api  # OTHER where a path is that of several, and the body another's
         asked = prompt.asked
         self.named = asked
         wanted = self.aliases.get(asked, asked)
@@ -185,11 +186,11 @@ class Inspection:
                 prompt.ask_for_model(model)
             elif self._awaits_models():
                 return AWAIT_MODELS
-            elif comes_in_lines(plan.api):
+            elif comes_in_lines(api):
                 return GO_ON  # it is Ollama's to refuse, or to fetch
-            elif plan.api != OTHER:
+            elif api != OTHER:
                 return self._refuse(prompt_refusals.missing_model(plan, asked, self._request_id))
-        if plan.api == OTHER:
+        if api == OTHER:
             if not model:
                 self._find_keeper(prompt, "")
                 return GO_ON  # it is the engine's to refuse, or to fetch
@@ -203,7 +204,7 @@ class Inspection:
             self.asking = prompt
         if body:
             self._ask(prompt, model)
-        if plan.api == OTHER:
+        if api == OTHER:
             self._find_keeper(prompt, model)
         return GO_ON
 

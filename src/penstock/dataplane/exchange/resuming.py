@@ -9,7 +9,7 @@ from penstock.dataplane.board.counters import PoolCounters
 from penstock.dataplane.board.layout import P_KEPT_BYTES, P_NOT_RESUMED, RESUME_REFUSALS
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.inspection import Inspection
-from penstock.wire.openai import ANTHROPIC, CHAT, OTHER, TEMPLATE
+from penstock.wire.openai import ANTHROPIC, CHAT, OTHER, SGLANG, TEMPLATE
 from penstock.wire.resume.answer_text import AnswerText
 from penstock.wire.resume.events import EventSplitter
 from penstock.wire.resume.forms import resumption_of, splicer_of, splitter_of, text_of
@@ -19,6 +19,7 @@ from penstock.wire.resume.token_ids import NO_WAY, PROBABILITIES, TokenIds
 
 _COUNTED_BYTES: Final = 4096  # of text, that are counted together
 _ERROR: Final = b'"error"'
+_ABORT: Final = b'"abort"'  # SGLang's own word for one
 _DONE: Final = b"data: [DONE]\n\n"
 _MESSAGE_STOP: Final = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
@@ -66,7 +67,7 @@ class Resuming:
         if self._splicer is not None:
             whole = self._splicer.change(whole)
         text = self.text
-        if _ERROR in whole:
+        if _ERROR in whole or (self._api == SGLANG and _ABORT in whole):
             return self._up_to_error(whole)
         text.take(whole)
         if text.size + len(self._body) - self._counted > _COUNTED_BYTES:
@@ -113,6 +114,7 @@ class Resuming:
         """What to ask another endpoint for; b"" where it may not be, and ``why`` says so. ``room``:
         the tokens that the model has for prompt and answer, where that is known; else 0."""
         text = self.text
+        text.look()
         if self.made >= self._settings.max_resumes:
             return self._refuse("max_resumes", f"it was resumed {self.made} times")
         if not self._roomy:
@@ -150,6 +152,10 @@ class Resuming:
 
     def _by_ids(self, resumption: Resumption, room: int) -> bytes:
         """The request for the rest by token ids, or for what it needs; b"" where that cannot be."""
+        own = self.text.ids()
+        if own:
+            self._rest_api = resumption.ids_api
+            return resumption.by_ids([], own, UNBOUNDED)
         ids = self._ids
         if ids is None or ids.events < self.text.tokens:  # some were not told
             return b""

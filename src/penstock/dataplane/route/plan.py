@@ -24,6 +24,7 @@ from penstock.dataplane.route.model_list import asks_all
 from penstock.dataplane.route.target import Target, chosen_by_weight
 from penstock.wire import grpc
 from penstock.wire.api_family import GRPC, GRPC_WEB, GRPC_WEB_TEXT, OPENAI, family_of
+from penstock.wire.api_paths import api_of, ollama_api_of
 from penstock.wire.content_coding import decoder_of
 from penstock.wire.forwarding import Edit, ForwardedHead, Hop, ResponseRules, forwarded_request
 from penstock.wire.http1 import RequestHead
@@ -31,7 +32,7 @@ from penstock.wire.kept_things import makes_things
 from penstock.wire.kv_transfers import may_have_transfers
 from penstock.wire.model_changes import changes_models
 from penstock.wire.model_name import boundary_of
-from penstock.wire.openai import OLLAMA_CHAT, OTHER, RESPONSE, TEMPLATE, api_of, ollama_api_of
+from penstock.wire.openai import OLLAMA_CHAT, OTHER, RESPONSE, TEMPLATE
 from penstock.wire.session_keys import session_hash
 from penstock.wire.target_path import decoded_path
 from penstock.wire.traceparent import TraceParent

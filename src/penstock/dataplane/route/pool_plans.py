@@ -10,10 +10,10 @@ from penstock.core.route import RouteFacts
 from penstock.dataplane.route.access import Access
 from penstock.dataplane.route.plan import PoolPlan
 from penstock.dataplane.route.target import Target
+from penstock.wire.api_paths import answer_in
 from penstock.wire.forwarding import Hop
 from penstock.wire.http1 import RequestHead
 from penstock.wire.kept_things import thing_in
-from penstock.wire.openai import answer_in
 from penstock.wire.session_keys import session_hash, session_in
 from penstock.wire.target_path import decoded_path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from penstock.fleet.engine.frame import NUMBER_BYTES, TOKEN_ID_BYTES, Frame, with_token
@@ -92,7 +93,8 @@ class StreamedAnswer:
         self._transport: Sink | None = None
         self._done = asyncio.get_running_loop().create_future()
 
-    def token(self, text: bytes, last: bool) -> None:
+    def event(self, text: bytes, last: bool) -> bytes:
+        """Of that token."""
         before, after = self._before, self._after
         if last:
             before, after = self._before_last, self._after_last
@@ -101,6 +103,10 @@ class StreamedAnswer:
             # As many bytes as the mark has, so that the chunk's size holds.
             event = event.replace(NUMBER_BYTES, b"%9d" % self._number, 1)
             self._number += 1
+        return event
+
+    def token(self, text: bytes, last: bool) -> None:
+        event = self.event(text, last)
         self._tokens += 1
         if self._transport is None:
             self._early += event
@@ -121,6 +127,20 @@ class StreamedAnswer:
 
     async def wait(self) -> None:
         await self._done
+
+
+class CumulativeAnswer(StreamedAnswer):
+    """The same of events that tell all that came so far: ``event_of`` makes the one of so many
+    tokens, of which it says whether they are all."""
+
+    def __init__(self, event_of: Callable[[int, bool], bytes], chunked: bool) -> None:
+        super().__init__(b"", Frame(b"", b"", b""), chunked)
+        self._event_of = event_of
+        self._chunked = chunked
+
+    def event(self, text: bytes, last: bool) -> bytes:
+        event = self._event_of(self._tokens + 1, last)
+        return _chunk(event) if self._chunked else event
 
 
 def _chunk(data: bytes) -> bytes:

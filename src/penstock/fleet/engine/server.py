@@ -31,6 +31,7 @@ from penstock.fleet.engine.dialect.base import EmulatedDialect
 from penstock.fleet.engine.driver import Driver
 from penstock.fleet.engine.event_socket import serve_realtime, serve_responses
 from penstock.fleet.engine.generation import (
+    CumulativeAnswer,
     Generation,
     Listener,
     Sink,
@@ -194,7 +195,7 @@ class EngineServer(EmulatedServer):
         RequestRefusedError."""
         generation = self.intake.generation(asked.prompt)
         writer = self._writer(asked, generation)
-        listener = StreamedAnswer(writer.opening(), writer.frame(), False, writer.first_number)
+        listener = streamed(writer, False)
         generation.listener = listener
         try:
             self._submit(generation)
@@ -290,7 +291,7 @@ class EngineServer(EmulatedServer):
         chunked = request.version >= (1, 1)
         if chunked:
             response.enable_chunked_encoding()
-        listener = StreamedAnswer(writer.opening(), writer.frame(), chunked, writer.first_number)
+        listener = streamed(writer, chunked)
         generation.listener = listener
         try:
             self._submit(generation)
@@ -381,6 +382,13 @@ class EngineServer(EmulatedServer):
     def _publish(self) -> None:
         if self._publisher is not None:
             self._publisher.publish(self._engine.take_cache_events())
+
+
+def streamed(writer: Writer, chunked: bool) -> StreamedAnswer:
+    """What writes the answer's events as its tokens come."""
+    if writer.cumulative:
+        return CumulativeAnswer(writer.event_of, chunked)
+    return StreamedAnswer(writer.opening(), writer.frame(), chunked, writer.first_number)
 
 
 def _embedding(text: bytes) -> list[float]:

@@ -79,6 +79,13 @@ class AnswerText:
         self.prefix = b""
         self._stopped = True
 
+    def look(self) -> None:
+        """Read what was put off until it is needed."""
+
+    def ids(self) -> list[int]:
+        """Of its tokens, where every answer of its API tells them; else none."""
+        return []
+
     def text(self) -> str:
         """All of it. Raises msgspec.DecodeError where that is no text."""
         return bodies.text.decode(b'"%b"' % self.raw())

@@ -1,6 +1,6 @@
 """Which form the answers of an API have, and how each is gone on with."""
 
-from penstock.wire.openai import LLAMACPP, OLLAMA_CHAT, OLLAMA_GENERATE, RESPONSE
+from penstock.wire.openai import LLAMACPP, OLLAMA_CHAT, OLLAMA_GENERATE, RESPONSE, SGLANG
 from penstock.wire.resume.answer_text import AnswerText
 from penstock.wire.resume.events import EventSplitter, LineSplitter
 from penstock.wire.resume.llamacpp import NativeResumption, NativeSplicer, NativeText
@@ -8,6 +8,7 @@ from penstock.wire.resume.ollama import OllamaResumption, OllamaSplicer, OllamaT
 from penstock.wire.resume.request import Resumption
 from penstock.wire.resume.response_request import ResponseResumption
 from penstock.wire.resume.responses import ResponseSplicer, ResponseText
+from penstock.wire.resume.sglang import GenerateResumption, GenerateSplicer, GenerateText
 from penstock.wire.resume.splice import Splicer
 
 
@@ -22,6 +23,8 @@ def text_of(api: int) -> AnswerText:
         return ResponseText(api)
     if api == LLAMACPP:
         return NativeText(api)
+    if api == SGLANG:
+        return GenerateText(api)
     return OllamaText(api) if comes_in_lines(api) else AnswerText(api)
 
 
@@ -36,6 +39,8 @@ def resumption_of(api: int, body: bytes) -> Resumption:
         return ResponseResumption(api, body)
     if api == LLAMACPP:
         return NativeResumption(api, body)
+    if api == SGLANG:
+        return GenerateResumption(api, body)
     return OllamaResumption(api, body) if comes_in_lines(api) else Resumption(api, body)
 
 
@@ -47,6 +52,8 @@ def splicer_of(
         return ResponseSplicer(begun, answered)
     if api == LLAMACPP:
         return NativeSplicer(begun, answered)
+    if isinstance(begun, GenerateText):
+        return GenerateSplicer(begun, answered)
     if isinstance(begun, OllamaText):
         return OllamaSplicer(api, begun, answered, rest_api)
     return Splicer(api, begun, answered, rest_api, wants_usage)

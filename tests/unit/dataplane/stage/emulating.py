@@ -10,8 +10,9 @@ from penstock.fleet.engine.api.base import Answer, Api, Identity, Usage
 from penstock.fleet.engine.api.completions import ChatApi, CompletionApi
 from penstock.fleet.engine.api.llamacpp import NativeApi
 from penstock.fleet.engine.api.ollama import ChatApi as OllamaChatApi
-from penstock.fleet.engine.api.ollama import GenerateApi
+from penstock.fleet.engine.api.ollama import GenerateApi as OllamaGenerateApi
 from penstock.fleet.engine.api.responses import ResponsesApi
+from penstock.fleet.engine.api.sglang import GenerateApi
 from penstock.fleet.engine.dialect import dialect_named
 from penstock.fleet.engine.frame import NUMBER_BYTES, with_token
 from penstock.fleet.engine.intake import Intake, RequestRefusedError, prompt_of
@@ -26,8 +27,9 @@ APIS: dict[str, Api] = {
     "/v1/messages": MessagesApi(),
     "/v1/responses": ResponsesApi(),
     "/completion": NativeApi(),
+    "/generate": GenerateApi(),
     "/api/chat": OllamaChatApi(),
-    "/api/generate": GenerateApi(),
+    "/api/generate": OllamaGenerateApi(),
 }
 
 
@@ -78,6 +80,10 @@ class PlayedEngine:
         writer = asked.writer(identity, answer)
         before, after, after_last = writer.frame()
         tokens = [text[at : at + TOKEN_BYTES] for at in range(0, len(text), TOKEN_BYTES)]
+        if writer.cumulative:
+            counts = range(1, len(tokens) + 1)
+            closing = writer.closing(Usage(generation.prompt_tokens, None, len(tokens)))
+            return [*[writer.event_of(each, each == len(tokens)) for each in counts], closing]
         found = [_event(before, token, after) for token in tokens[:-1]]
         found.append(_event(before, tokens[-1], after_last))
         if writer.first_number >= 0:

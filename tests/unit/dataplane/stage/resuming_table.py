@@ -34,10 +34,13 @@ _APIS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "OpenAI responses, `store: false`": ASKED["responses"][:2],
     "Anthropic messages": ("/v1/messages", {"messages": TALK, **_LIMIT}),
     "llama.cpp's `/completion`": ASKED["llama.cpp"][:2],
+    "SGLang's `/generate`, `text`": ASKED["sglang"][:2],
+    "SGLang's `/generate`, `input_ids`": ASKED["sglang, ids"][:2],
     "Ollama chat": ASKED["ollama chat"][:2],
     "Ollama generate": ASKED["ollama generate"][:2],
 }
 _ENGINES: Final = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "ollama": "Ollama"}
+_OWN: Final = {"/completion": "llamacpp", "/generate": "sglang"}
 _PLACES: Final = {"/v1/completions": "as a text completion", "/api/chat": "as a chat"}
 
 
@@ -65,7 +68,7 @@ def gone_on(dialect: str, path: str, asked: dict[str, Any], resume: Resume) -> s
             stage.send(other, whole_answer(played.template(body_of(sent))))
             _, other, sent = newest(stage)
         rest = json.loads(body_of(sent))
-        prompt = rest.get("prompt")
+        prompt = rest.get("prompt", rest.get("input_ids"))
         ids = isinstance(prompt, list) and all(isinstance(each, int) for each in prompt[1:])
         place = _PLACES.get(path_of(sent), "") if path_of(sent) != path else ""
         return f"{'by ids' if ids else 'by text'}{', ' if place and not ids else ''}" + (
@@ -74,8 +77,8 @@ def gone_on(dialect: str, path: str, asked: dict[str, Any], resume: Resume) -> s
 
 
 def _offers(dialect: str, path: str) -> bool:
-    if path == "/completion":
-        return dialect == "llamacpp"
+    if path in _OWN:
+        return dialect == _OWN[path]
     return (dialect == "ollama") == path.startswith("/api") or path == "/v1/chat/completions"
 
 

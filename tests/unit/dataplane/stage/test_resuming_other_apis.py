@@ -8,6 +8,7 @@ import pytest
 
 from penstock.core.snapshot import Models, Resume
 from penstock.dataplane.board.layout import P_KEPT_BYTES, P_NOT_RESUMED, P_RESUMED
+from penstock.fleet.engine.text import token_ids
 from tests.harness.fake.stage import Stage, member
 from tests.harness.messages import answer, post
 from tests.harness.world import world
@@ -41,6 +42,25 @@ ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
         {"prompt": "the water flows through the gate", "n_predict": 40, "stream": True},
         "/completion",
     ),
+    "sglang": (
+        "/generate",
+        {
+            "text": "the water flows through the gate",
+            "sampling_params": {"max_new_tokens": 40, "min_new_tokens": 3},
+            "stream": True,
+        },
+        "/generate",
+    ),
+    "sglang, its own limit": ("/generate", {"text": "of rivers", "stream": True}, "/generate"),
+    "sglang, ids": (
+        "/generate",
+        {
+            "input_ids": token_ids(b"the water flows through the gate"),
+            "sampling_params": {"max_new_tokens": 40, "temperature": 0},
+            "stream": True,
+        },
+        "/generate",
+    ),
     "ollama chat": (
         "/api/chat",
         {"messages": TALK, "options": {"num_predict": 40, "seed": 1}},
@@ -69,7 +89,7 @@ def told(body: bytes, path: str) -> list[dict[str, Any]]:
     """All events or lines, without when they were made."""
     lines = body.splitlines()
     if not path.startswith("/api"):
-        lines = [line[6:] for line in lines if line.startswith(b"data: ")]
+        lines = [line[6:] for line in lines if line.startswith(b"data: {")]
     found: list[dict[str, Any]] = [json.loads(line) for line in lines]
     for each in found:
         each.pop("created_at", None)
@@ -80,7 +100,8 @@ BY_IDS = Resume(token_ids=True, exact=True)
 
 
 @pytest.mark.parametrize(
-    ("api", "resume"), [*((api, Resume()) for api in ASKED), ("llama.cpp", BY_IDS)]
+    ("api", "resume"),
+    [*((api, Resume()) for api in ASKED), ("llama.cpp", BY_IDS), ("sglang, ids", BY_IDS)],
 )
 def test_wherever_an_answer_is_cut_the_client_gets_the_same_events(
     api: str, resume: Resume
@@ -117,7 +138,8 @@ def test_wherever_an_answer_is_cut_the_client_gets_the_same_events(
             _, engine, sent = newest(stage)
             assert sent.split(b" ")[1].decode() == rest_path
             if resume is BY_IDS:
-                assert isinstance(json.loads(body_of(sent))["prompt"][-1], int)
+                rest_asked = json.loads(body_of(sent))
+                assert isinstance(rest_asked.get("prompt", rest_asked.get("input_ids"))[-1], int)
             rest = second.events(rest_path, body_of(sent))
             stage.send(engine, head + b"".join(chunk(each) for each in rest) + LAST)
             assert told(answered.body, path) == whole, at
@@ -134,6 +156,11 @@ def test_wherever_an_answer_is_cut_the_client_gets_the_same_events(
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "llama.cpp's gap": ("/infill", {"input_prefix": "x", "input_suffix": "y", "prompt": ""}),
     "its probabilities": ("/completion", {"prompt": "x", "n_probs": 3}),
+    "SGLang's grammar": ("/generate", {"text": "x", "sampling_params": {"regex": "a+"}}),
+    "its several answers": ("/generate", {"text": "x", "sampling_params": {"n": 2}}),
+    "its several texts": ("/generate", {"text": ["x", "y"]}),
+    "its pattern": ("/generate", {"text": "x", "sampling_params": {"stop_regex": "a"}}),
+    "its log probabilities": ("/generate", {"text": "x", "return_logprob": True}),
     "several prompts of its": ("/completion", {"prompt": ["x", "y"]}),
     "a schema": (
         "/v1/responses",
@@ -164,6 +191,7 @@ def test_what_could_not_be_right_is_cut_as_before(name: str) -> None:
         stage.send(client, request(path, {"stream": True, **asked}))
         _, engine, _ = newest(stage)
         plain = {"model": MODEL, "stream": True, "messages": TALK, "input": "x", "store": False}
+        plain["text"] = "the water flows through the gate" if path == "/generate" else None
         played = "/completion" if path == "/infill" else path
         events = PlayedEngine("a").events(played, json.dumps({**plain, "prompt": "x"}).encode())
         stage.send(engine, head + b"".join(chunk(each) for each in events[:3]))

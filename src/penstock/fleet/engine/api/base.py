@@ -53,6 +53,8 @@ class Writer(ABC):
     stream_type: ClassVar[str] = "text/event-stream"
     first_number: ClassVar[int] = -1  # of a token's event; below 0 they have none
 
+    cumulative: ClassVar[bool] = False  # whether each event tells all that came so far
+
     def __init__(self, identity: Identity, answer: Answer) -> None:
         self.identity = identity
         self.answer = answer
@@ -63,6 +65,10 @@ class Writer(ABC):
 
     @abstractmethod
     def frame(self) -> Frame: ...
+
+    def event_of(self, tokens: int, last: bool) -> bytes:
+        """That of the last of so many tokens, of one that is ``cumulative``."""
+        raise NotImplementedError
 
     @abstractmethod
     def closing(self, usage: Usage) -> bytes:

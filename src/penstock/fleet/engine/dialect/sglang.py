@@ -9,6 +9,7 @@ from aiohttp import web
 from prometheus_client.core import Metric
 
 from penstock.fleet.engine.api.completions import Ids
+from penstock.fleet.engine.api.sglang import GenerateApi
 from penstock.fleet.engine.dialect.base import EmulatedDialect, EngineView, Names, ok
 
 _VERSION = "0.5.5"
@@ -60,6 +61,7 @@ class Sglang(EmulatedDialect):
             web.get("/model_info", model_info),
             web.get("/get_load", load),
             web.get("/v1/loads", loads),
+            web.post("/generate", engine.generating(GenerateApi())),
             web.route("*", "/flush_cache", flush_cache),
         ]
 
