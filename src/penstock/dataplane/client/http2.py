@@ -14,6 +14,7 @@ from penstock.dataplane.client.http2_host import Http2Host
 from penstock.dataplane.client.http2_stream import Http2Stream
 from penstock.dataplane.client.identity import header_of
 from penstock.dataplane.client.settings import ClientSettings
+from penstock.dataplane.client.silence import Silence
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.log_line import refusal_line
 from penstock.dataplane.io.connection import Connection
@@ -83,6 +84,7 @@ class Http2Client(Connection, Http2Host, Flushable):
         self.codec: Http2Connection = Http2Connection(
             False, settings.http2_settings, settings.http2_limits, _Receiver(self)
         )
+        self._silence: Silence = Silence(self.codec, settings.silence_s)
         self._before: Connection = before
         self._streams: dict[int, Http2Stream] = {}  # those with an exchange, or yet to send
         self._beginning: list[Http2Stream] = []  # whose heads came
@@ -154,6 +156,7 @@ class Http2Client(Connection, Http2Host, Flushable):
         self._streams[stream.id] = made
         self._beginning.append(made)
         self._idle_until = 0.0
+        self._silence.watch(self)
         limit = self.settings.requests
         if limit and self.requests >= limit:
             self.say_goaway()
@@ -281,15 +284,17 @@ class Http2Client(Connection, Http2Host, Flushable):
             at = stream.deadline
             if at > 0.0 and (earliest == 0.0 or at < earliest):
                 earliest = at
-        self.deadline = earliest
+        self.deadline = self._silence.sooner(earliest)
 
     def on_deadline(self) -> None:
         now = self.loop.env.now
         if self._ending:
             self.close()
             return
+        why = self._silence.why_over(now)
         if 0.0 < self._take_until <= now:
             why = f"the client took nothing for {self.settings.write_idle_s:g} s"
+        if why:
             self._cut_all(CLIENT_GONE, why)
             self.reset()
             return

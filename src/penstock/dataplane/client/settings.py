@@ -9,6 +9,7 @@ from penstock.wire.http2.settings import Settings
 from penstock.wire.networks import Networks
 
 MOST_GUESTS: Final = 64
+_GATEWAY_SILENCE_S: Final = 15.0  # after which a gateway is asked whether it is there
 
 
 class Challenges:
@@ -56,6 +57,8 @@ class ClientSettings:
         self.body_idle_s: float = timeouts.client_body_idle_s
         self.keep_alive_s: float = timeouts.keep_alive_idle_s
         self.write_idle_s: float = timeouts.client_write_idle_s
+        # With streams and without a byte for so long, it is asked by a ping; 0: never.
+        self.silence_s: float = _GATEWAY_SILENCE_S if spec.protocol == "epp" else 0.0
         self.asks_certificates: bool = spec.asks_certificates
         self.tells_chain: bool = spec.tls.client_certificate_chain
         self.taken_out: frozenset[bytes] = taken_out
