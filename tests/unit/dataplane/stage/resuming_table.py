@@ -11,6 +11,7 @@ from penstock.config.describe.generated import main, with_generated
 from penstock.core.snapshot import Resume
 from tests.harness.fake.stage import Stage
 from tests.harness.world import world
+from tests.unit.dataplane.stage import test_watched_websocket_responses as sockets
 from tests.unit.dataplane.stage.emulating import PlayedEngine
 from tests.unit.dataplane.stage.streaming import HEAD, Answered, chunk, engines, newest
 from tests.unit.dataplane.stage.test_resuming import TOLD, body_of, why_nobody_goes_on
@@ -40,6 +41,7 @@ _APIS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "Ollama generate": ASKED["ollama generate"][:2],
 }
 _ENGINES: Final = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "ollama": "Ollama"}
+_NUMBERED: Final = list(enumerate(_ENGINES))
 _OWN: Final = {"/completion": "llamacpp", "/generate": "sglang"}
 _PLACES: Final = {"/v1/completions": "as a text completion", "/api/chat": "as a chat"}
 
@@ -76,6 +78,19 @@ def gone_on(dialect: str, path: str, asked: dict[str, Any], resume: Resume) -> s
         )
 
 
+def gone_on_over_websocket(dialect: str) -> str:
+    """The same of a response that is asked for on a WebSocket."""
+    with Stage(sockets.resuming()) as stage:
+        told_ways(stage, dialect)
+        client = sockets.caller(stage)
+        sockets.ask(client)
+        engine = sockets.newest(stage)
+        sockets.tell(engine, sockets.events_for("a", sockets.asked_of(engine))[:8])
+        sockets.reset(engine)
+        rest = sockets.asked_of(sockets.newest(stage))
+        return "by text" if rest["input"][-1]["status"] == "in_progress" else "no"
+
+
 def _offers(dialect: str, path: str) -> bool:
     if path in _OWN:
         return dialect == _OWN[path]
@@ -96,6 +111,9 @@ def table() -> str:
     for name, (path, asked) in _APIS.items():
         cells = [_cell(dialect, path, asked) for dialect in _ENGINES]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+        if path == "/v1/responses":
+            cells = [gone_on_over_websocket(each) if cells[at] else "" for at, each in _NUMBERED]
+            lines.append(f"| the same over WebSocket | {' | '.join(cells)} |")
     lines += ["", "| not gone on with | `reason` of the metric | the log line |", "|---|---|---|"]
     with TemporaryDirectory() as directory:
         for name in TOLD:
