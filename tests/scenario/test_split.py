@@ -75,7 +75,7 @@ async def halves(directory: Path, speedup: float = 50.0, **split: Any) -> AsyncI
         "endpoints": [
             {"url": engine.url, "name": engine.name, "models": MODEL} for engine in engines
         ],
-        "split": {"prefill": ["p1", "p2"], **split},
+        "split": {"prefill": ["p1", "p2"], **({} if meets else {"threshold": 1024}), **split},
     }
     log = str(directory / "requests.jsonl")
     document = {"pools": {"engines": pool}, "workers": 1, "request_log": log}

@@ -81,6 +81,8 @@ class Ticket:
     cached_tokens: int = -1  # of them, as the engine told
     slots: EngineSlots | None = None  # of its engine, where it takes one of them
     slot: int = -1  # which; -1: the engine chooses
+    left_tokens: int = 0  # of the prompt, that another endpoint computes for this one
+    transfer_began: float = 0.0  # since when its cache comes from there; 0.0: it does not
     prefill_ahead: int = 0  # pending there when this was opened, without its own
     prefilled_before: int = 0  # the endpoint's running total when the answer began
     batch_before: int = 0  # requests that ran there when the answer began, itself included

@@ -7,6 +7,7 @@ import pytest
 from penstock.config.compile.snapshot import load_configuration
 from penstock.config.load.errors import ConfigError
 from penstock.core import snapshot
+from penstock.core.snapshot.split import BY_COST
 from tests.unit.config.documents import load
 
 _ENDPOINTS = "[{url: 'http://a:1', name: p}, {url: 'http://b:1', name: d}, 'http://c:1']"
@@ -45,6 +46,10 @@ def test_it_becomes_two_pools_of_which_one_takes_requests(tmp_path: Path) -> Non
             text("prefill: p", more="kind: llm, websocket_responses: on"),
             "does not go with `split`",
         ),
+        (
+            text("prefill: p, threshold: auto, policy: least-request"),
+            "decided by the policy 'marginal-cost' of both halves, and one has 'least-request'",
+        ),
         (text("prefill: p, bootstrap_port: 9"), "has no effect: `connector: nixl`"),
         (text("prefill: p, connector: sglang, threshold: 9"), "`connector: sglang`"),
         (
@@ -68,6 +73,21 @@ def test_the_examples_are_right(name: str) -> None:
     answering, computing = load_configuration(file).snapshot.pools
     assert answering.split is not None
     assert computing.prefills_for == answering.name
+
+
+@pytest.mark.parametrize(
+    ("split", "threshold"),
+    [
+        ("prefill: p", BY_COST),
+        ("prefill: p, threshold: auto", BY_COST),
+        ("prefill: p, threshold: 0", 0),
+        ("prefill: p, policy: least-request", 1024),
+    ],
+)
+def test_who_decides_what_is_split(tmp_path: Path, split: str, threshold: int) -> None:
+    answering, _ = load(text(split), tmp_path).snapshot.pools
+    assert answering.split is not None
+    assert answering.split.threshold == threshold
 
 
 def test_no_route_goes_to_the_computing_half(tmp_path: Path) -> None:

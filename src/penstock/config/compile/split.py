@@ -7,10 +7,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from penstock.config.document.pools import Pool
-from penstock.config.document.split import Split
+from penstock.config.document.split import DECIDES, USUAL_THRESHOLD, Split
 from penstock.config.load.errors import Location, did_you_mean
 from penstock.config.load.findings import Findings
 from penstock.core import snapshot
+from penstock.core.snapshot.split import BY_COST
 
 _SUFFIX = "-prefill"
 # What finds, starts or binds to endpoints by rules that know no halves, or asks two at once.
@@ -67,13 +68,32 @@ def halves_of(
         split=snapshot.Split(
             prefill=name,
             connector=split.connector,
-            threshold=split.threshold,
+            threshold=_threshold(split, whole.policy, at, findings),
             lease_s=split.lease,
             bootstrap_port=split.bootstrap_port,
             bootstrap_ports=dict(split.bootstrap_ports),
         ),
     )
     return (answering, computing)
+
+
+def _threshold(
+    split: Split, policy: snapshot.PolicyChoice, at: Location, findings: Findings
+) -> int:
+    """In tokens, or that the policies decide."""
+    if split.threshold != "auto":
+        return split.threshold
+    names = (policy.name, (split.policy or policy).name)
+    if all([name == DECIDES for name in names]):
+        return BY_COST
+    if "threshold" in split.model_fields_set:
+        other = names[0] if names[0] != DECIDES else names[1]
+        findings.wrong(
+            (*at, "threshold"),
+            f"`auto` is decided by the policy {DECIDES!r} of both halves, and one has {other!r}: "
+            "write a number of tokens",
+        )
+    return USUAL_THRESHOLD
 
 
 def _check_connector(split: Split, at: Location, findings: Findings) -> None:

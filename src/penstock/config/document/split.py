@@ -10,6 +10,8 @@ from penstock.config.document.values import Duration, OneOrMany, Port
 from penstock.core import snapshot
 
 _SPLIT: Final = snapshot.Split(prefill="")
+DECIDES: Final = "marginal-cost"  # the policy that knows what either way costs
+USUAL_THRESHOLD: Final = 1024
 
 
 class Split(Section):
@@ -31,10 +33,11 @@ class Split(Section):
     bootstrap_ports: dict[str, Port] = setting(
         {}, "Those of some of them, by the endpoints' names."
     )
-    threshold: Annotated[int, Field(ge=0)] = setting(
-        _SPLIT.threshold,
+    threshold: Annotated[int, Field(ge=0)] | Literal["auto"] = setting(
+        "auto",
         "A prompt is computed apart from so many tokens on that are not cached where it is "
-        "answered; shorter ones run whole there.",
+        "answered; shorter ones run whole there. `auto`: where both halves have the policy "
+        f"`{DECIDES}`, whichever way costs less, else from {USUAL_THRESHOLD} tokens on.",
     )
     lease: Duration = setting(
         _SPLIT.lease_s, "How long a computed prompt is kept for the other half, as engines do."

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import field
 
 from penstock.core.snapshot.data import Data
+
+BY_COST: Final = -1
 
 
 class Split(Data, frozen=True):
@@ -14,7 +16,8 @@ class Split(Data, frozen=True):
 
     prefill: str  # the pool that the other half is
     connector: Literal["nixl", "sglang"] = "nixl"  # how engines hand over KV caches
-    threshold: int = 1024  # tokens of a prompt that are not cached where it is answered
+    # Tokens of a prompt that are not cached where it is answered; BY_COST: the policies decide.
+    threshold: int = -1
     # Where engines meet that do (SGLang), and at those of these names.
     bootstrap_port: int = 8998
     bootstrap_ports: dict[str, int] = field(default_factory=dict)

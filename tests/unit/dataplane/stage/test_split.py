@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.snapshot import Pool, Retry, Snapshot, Split
+from penstock.core.snapshot import PolicyChoice, Pool, Retry, Snapshot, Split
+from penstock.core.snapshot.split import BY_COST
 from tests.harness.fake.stage import Stage, pool_of
 from tests.harness.fake.stream import End
 from tests.harness.messages import answer_of
@@ -135,3 +136,40 @@ def test_short_prompts_and_several_answers_run_whole() -> None:
     with Stage(halves()) as stage:
         ask(stage, n=2)
         assert is_asked(stage, D1)
+
+
+def test_without_a_threshold_the_policies_decide_by_what_either_way_costs() -> None:
+    """Where nobody waits, a transfer is all that differs; where prompts wait, it is less."""
+    policy = PolicyChoice("marginal-cost")
+    made = halves(threshold=BY_COST)
+    made = replace(made, pools=tuple(replace(each, policy=policy) for each in made.pools))
+    with Stage(made) as stage:
+        ask(stage)
+        ask(stage)
+        assert is_asked(stage, D1)
+        assert is_asked(stage, D2)
+        assert not is_asked(stage, P1)
+        for _ in range(6):
+            ask(stage)
+        assert is_asked(stage, P1)
+        loads = {each.name: each.in_flight for each in stage.endpoints()}
+        assert loads["e2"] + loads["e3"] > 0
+
+
+def test_a_prompt_that_another_computes_is_not_waited_for_where_it_is_answered() -> None:
+    policy = PolicyChoice("marginal-cost")
+    made = halves()
+    made = replace(made, pools=tuple(replace(each, policy=policy) for each in made.pools))
+    with Stage(made) as stage:
+        ask(stage, stream=False, max_tokens=5)
+        waiting = {each.name: each.tokens.pending_prefill for each in stage.endpoints()}
+        (answering,) = [each for each in stage.endpoints() if each.in_flight and each.row < P1]
+        (computing,) = [each for each in stage.endpoints() if each.in_flight and each.row >= P1]
+        assert waiting[answering.name] == 0
+        assert waiting[computing.name] > 0
+        asked, _ = asked_of(stage, computing.row)
+        stage.send(asked, answer_of(_COMPUTED))
+        asked, _ = asked_of(stage, answering.row)
+        stage.send(asked, answer_of(b"{}"))
+        assert {each.tokens.pending_prefill for each in stage.endpoints()} == {0}
+        assert {each.tokens.held for each in stage.endpoints()} == {0}

@@ -2,6 +2,7 @@
 
     J  =  queue_weight · W                                 prompts ahead of it, and overdue tokens
         + prefill_weight · P(u, n)                         its own uncached tokens u of n
+        + transfer_weight · T(n)                           its KV cache, if another one computes it
         + decode_weight · Ô · s(B+1, K + n + Ô/2)          its own answer of Ô tokens
         + followers_weight · λ · p₁·u · (W + p₁·u/2)       those to come wait for u
         + disturbance_weight · B · φ·p₁·u                  the B answers under way wait for u
@@ -71,6 +72,7 @@ class MarginalCost(FittedPolicy):
     options: ClassVar[tuple[Option, ...]] = (
         Option("queue_weight", 1.0, "weight of the wait for prompts ahead", minimum=0.0),
         Option("prefill_weight", 1.0, "weight of its own prefill", minimum=0.0),
+        Option("transfer_weight", 1.0, "weight of moving a KV cache", minimum=0.0),
         Option("decode_weight", DELAY_WEIGHT, "weight of its own decoding", minimum=0.0),
         Option("followers_weight", 1.0, "weight of the wait of those to come", minimum=0.0),
         Option("disturbance_weight", DELAY_WEIGHT, "weight of holding up the others", minimum=0.0),
@@ -90,6 +92,7 @@ class MarginalCost(FittedPolicy):
         self,
         queue_weight: float = 1.0,
         prefill_weight: float = 1.0,
+        transfer_weight: float = 1.0,
         decode_weight: float = DELAY_WEIGHT,
         followers_weight: float = 1.0,
         disturbance_weight: float = DELAY_WEIGHT,
@@ -105,6 +108,7 @@ class MarginalCost(FittedPolicy):
         super().__init__(prefix_blocks)
         self._queue: float = queue_weight
         self._prefill: float = prefill_weight
+        self._transfer: float = transfer_weight
         self._decode: float = decode_weight
         self._followers: float = followers_weight
         self._disturbance: float = disturbance_weight
@@ -117,7 +121,7 @@ class MarginalCost(FittedPolicy):
         self._prompt_tokens: float = 0.0
         self._hit_tokens: float = 0.0
         self._arrivals: FadingMean = FadingMean()  # its weight is what counts them
-        self._rate_each: float = 0.0
+        self.rate_each: float = 0.0  # prompts a second to each endpoint, as of the last pick
         self._used_at: dict[Endpoint, float] = {}
 
     def rebuild(self, endpoints: list[Endpoint]) -> None:
@@ -132,7 +136,7 @@ class MarginalCost(FittedPolicy):
             if forgotten is not None:
                 return forgotten
         loads = [endpoint.load() for endpoint in eligible]
-        self._rate_each = self._rate(eligible, loads, env.now) / len(eligible)
+        self.rate_each = self._rate(eligible, loads, env.now) / len(eligible)
         models = self.models(eligible)
         slots = self.index.slots_of(eligible)
         reuse = self.reuse()
@@ -228,7 +232,7 @@ class MarginalCost(FittedPolicy):
             found.slot = self.slots.tokens_before(endpoint, output) * found.step
             found.queue += found.slot
             work_s += found.decode / slots
-        found.followers = self._rate_each * work_s * (found.queue + work_s / 2.0)
+        found.followers = self.rate_each * work_s * (found.queue + work_s / 2.0)
         # Those whose own prompt still waits lose nothing: they are ahead.
         others = decoding(endpoint)
         found.disturbance = others * model.disturbance_s * uncached
@@ -284,6 +288,7 @@ class MarginalCost(FittedPolicy):
         return (
             self._queue * terms.queue
             + self._prefill * terms.prefill
+            + self._transfer * terms.transfer
             + self._decode * terms.decode
             + self._followers * terms.followers
             + self._disturbance * terms.disturbance
@@ -362,6 +367,21 @@ class MarginalCost(FittedPolicy):
                 found = endpoint
                 oldest = used_at
         return found
+
+    def weigh_goodness(self, terms: Terms, ticket: Ticket, uncached: int) -> None:
+        """Which answers keep to the objectives if so many tokens of the ticket's prompt, which was
+        just opened, are computed where it is answered."""
+        if not self._objectives.any:
+            return
+        endpoint = ticket.endpoint
+        model = self.model(endpoint)
+        request = ticket.request
+        kv_tokens = held(endpoint)
+        before_s = model.decode_s(max(ticket.load - 1, 0), kv_tokens - ticket.kv_tokens)
+        terms.step = model.decode_s(ticket.load, kv_tokens)
+        after_s = terms.step + model.disturbance_s * uncached / max(request.output_tokens, 1)
+        others = decoding(endpoint)
+        self._weigh_objectives(terms, request.output_tokens, others, before_s, after_s)
 
     def _weigh_objectives(
         self, terms: Terms, output: int, others: int, before_s: float, after_s: float

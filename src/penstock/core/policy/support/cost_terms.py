@@ -8,6 +8,7 @@ class Terms:
         self.queue: float = 0.0
         self.slot: float = 0.0  # of the queue, until a slot is free
         self.prefill: float = 0.0
+        self.transfer: float = 0.0  # of a prompt that another endpoint computed
         self.step: float = 0.0  # of one token of its own
         self.decode: float = 0.0
         self.followers: float = 0.0
@@ -22,7 +23,7 @@ class Terms:
     @property
     def first_token(self) -> float:
         """Its own time to first token."""
-        return self.queue + self.prefill
+        return self.queue + self.prefill + self.transfer
 
     @property
     def gain(self) -> float:

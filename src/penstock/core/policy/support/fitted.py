@@ -10,6 +10,7 @@ from penstock.core.policy.support.engine_model import EngineModel, FleetModel
 from penstock.core.policy.support.memory import pruned
 from penstock.core.policy.support.serving import ServingPolicy, decoding, held, prefilled
 from penstock.core.policy.support.slots import Slots
+from penstock.core.policy.support.transfers import Transfers
 from penstock.core.prefixes.prefix_index import DEFAULT_BLOCKS
 from penstock.core.ticket import ABANDONED, DONE, Ticket
 
@@ -27,6 +28,7 @@ class FittedPolicy(ServingPolicy):
         self._models: dict[Endpoint, EngineModel] = {}
         self.fleet: FleetModel = FleetModel()
         self.slots: Slots = Slots()
+        self.transfers: Transfers = Transfers()  # of caches that come from another half
         self._lineup: list[Endpoint] = []  # that was looked at last
         self._lineup_models: list[EngineModel] = []  # beside it
 
@@ -97,7 +99,14 @@ class FittedPolicy(ServingPolicy):
         first = ticket.batch_before == 0 and not self.slots.waited(ticket)
         super().on_first_byte(ticket)
         if first and ticket.batch_before and ticket.status < 400 and ticket.request.streams:
-            self.model(ticket.endpoint).learn_first_token(
+            model = self.model(ticket.endpoint)
+            if ticket.transfer_began > 0.0:
+                prompt = ticket.request.prompt_tokens
+                cached_s = model.queue_s(ticket.prefill_ahead) + model.prefill_s(0, prompt)
+                took_s = ticket.first_byte_at - ticket.transfer_began
+                self.transfers.learn(prompt, took_s - cached_s)
+                return
+            model.learn_first_token(
                 ticket.prefill_ahead,
                 ticket.prefill_tokens,
                 ticket.request.prompt_tokens,
@@ -106,7 +115,8 @@ class FittedPolicy(ServingPolicy):
             )
 
     def on_end(self, ticket: Ticket) -> None:
-        if ticket.outcome == ABANDONED and ticket.batch_before == 0 and ticket.kv_tokens:
+        unanswered = ticket.outcome == ABANDONED and ticket.batch_before == 0
+        if unanswered and ticket.kv_tokens and ticket.left_tokens == 0:
             self._learn_unanswered(ticket)
         self.slots.end(ticket)
         told = ticket.batch_before and ticket.outcome == DONE and ticket.status < 400
@@ -138,6 +148,7 @@ class FittedPolicy(ServingPolicy):
 
     def beliefs(self) -> dict[str, dict[str, float]]:
         told = {}
+        moved_s = self.transfers.expected_s(1000) if self.transfers.samples else -1.0
         for endpoint, model in self._models.items():
             told[endpoint.name] = {
                 "prefill_pace": model.prefill_pace.value,
@@ -150,4 +161,6 @@ class FittedPolicy(ServingPolicy):
                 "pending_prefill": float(endpoint.tokens.pending_prefill),
                 "kv_tokens": float(endpoint.tokens.held),
             }
+            if moved_s >= 0.0:
+                told[endpoint.name]["transfer_of_1000_tokens_s"] = moved_s
         return told

@@ -213,9 +213,26 @@ class ServingPolicy(Policy):
         endpoint.tokens_changed()
         if ticket.request.streams and ticket.status < 400:
             self._first_tokens.add(
-                ticket.first_byte_at - ticket.opened_at,
+                ticket.first_byte_at - (ticket.transfer_began or ticket.opened_at),
                 ticket.prefill_ahead + ticket.prefill_tokens,
             )
+
+    def leave_prompt(self, ticket: Ticket) -> None:
+        """Another endpoint computes what its own has not cached."""
+        endpoint = ticket.endpoint
+        ticket.left_tokens = ticket.prefill_tokens
+        endpoint.tokens.pending_prefill -= ticket.prefill_tokens
+        ticket.prefill_tokens = 0
+        endpoint.tokens_changed()
+
+    def take_prompt(self, ticket: Ticket) -> None:
+        """It does so itself after all."""
+        endpoint = ticket.endpoint
+        ticket.prefill_ahead = pending(endpoint)
+        ticket.prefill_tokens = ticket.left_tokens
+        endpoint.tokens.pending_prefill += ticket.prefill_tokens
+        ticket.left_tokens = 0
+        endpoint.tokens_changed()
 
     def on_end(self, ticket: Ticket) -> None:
         if ticket.kv_tokens == 0:

@@ -13,8 +13,10 @@ from typing import Final
 
 from mypy_extensions import trait
 
+from penstock.core.apart import compute_elsewhere, compute_here, hand_over, is_apart
 from penstock.core.request import Request
 from penstock.core.snapshot import Split
+from penstock.core.snapshot.split import BY_COST
 from penstock.core.ticket import ABANDONED
 from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.attempt import Attempt
@@ -107,6 +109,8 @@ class SplitPrompt(PrefillOwner):
         if self._state == _COMPUTED:
             kept_until = self._computed_at + max(self._spec.lease_s - _MARGIN_S, 0.0)
             if self._context.env.now < kept_until and not self._given:
+                compute_elsewhere(attempt.ticket, self._context.env.now)
+                hand_over(attempt.ticket, self._context.env.now)
                 return False
             self._begin_anew()
         elif self._state == _MEETING and self._moved:
@@ -116,6 +120,7 @@ class SplitPrompt(PrefillOwner):
             self.give_up(ABANDONED)  # who was to meet the attempt before waits in its room
             self._begin_anew()
         if self._state == _COMPUTING:
+            self._leave(attempt)
             return True
         if self._state == _WHOLE or not self._is_worth_it(attempt):
             self._state = _WHOLE
@@ -133,9 +138,22 @@ class SplitPrompt(PrefillOwner):
         prompt = self._inspection.prompt
         if prompt is None or not prompt.may_be_split():
             return False
+        if self._connector.at_once:
+            return True
         ticket = attempt.ticket
-        new_tokens = ticket.request.prompt_tokens - ticket.hit_tokens
-        return self._connector.at_once or new_tokens >= self._spec.threshold
+        request = ticket.request
+        if self._spec.threshold == BY_COST:
+            computing = self._pool
+            eligible = computing.candidates(request)
+            policy = self._dispatch.pool.policy
+            return is_apart(ticket, policy, computing.policy, eligible, self._context.env)
+        return request.prompt_tokens - ticket.hit_tokens >= self._spec.threshold
+
+    def _leave(self, attempt: Attempt) -> None:
+        """Its prompt is computed elsewhere. Of engines that meet, nobody can tell how long that
+        takes from how long the cache does."""
+        if not self._connector.at_once:
+            compute_elsewhere(attempt.ticket, self._context.env.now)
 
     def _compute(self, attempt: Attempt) -> None:
         prompt = self._inspection.prompt
@@ -145,12 +163,13 @@ class SplitPrompt(PrefillOwner):
             return
         self._meetings += 1
         self._state = _COMPUTING
+        self._leave(attempt)
         leg = PrefillLeg(
             self._context,
             self,
             self._pool,
             self._plan,
-            _of_one_token(attempt.ticket.request),
+            _of_one_token(attempt.ticket.request, not self._connector.at_once),
             self._head,
             self._dispatch.request_id,
             attempt.expires_at,
@@ -239,7 +258,13 @@ class SplitPrompt(PrefillOwner):
     def _go_on(self) -> None:
         """The attempt that was held may begin."""
         attempt = self._dispatch.attempt
-        if not self._beginning and attempt is not None and not attempt.is_settled():
+        if attempt is None or attempt.is_settled():
+            return
+        if self._state == _COMPUTED:
+            hand_over(attempt.ticket, self._context.env.now)
+        elif self._state == _WHOLE:
+            compute_here(attempt.ticket, self._context.env.now)
+        if not self._beginning:
             self._owner.begin_attempt(attempt)
 
     def sent(self, head: ForwardedHead, body: bytes) -> tuple[ForwardedHead, bytes]:
@@ -286,8 +311,8 @@ def split_of(
     return SplitPrompt(owner, dispatch, spec, computing, plan, head, inspection, passage)
 
 
-def _of_one_token(request: Request) -> Request:
-    """The same prompt, for an answer of one token."""
+def _of_one_token(request: Request, tells: bool) -> Request:
+    """The same prompt, for an answer of one token. ``tells``: that comes when it is computed."""
     return Request(
         method=request.method,
         host=request.host,
@@ -301,6 +326,6 @@ def _of_one_token(request: Request) -> Request:
         block_ends=request.block_ends,
         block_tokens=request.block_tokens,
         session_hash=request.session_hash,
-        streams=False,
+        streams=tells,
         caller=request.caller,
     )

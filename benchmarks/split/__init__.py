@@ -1,0 +1,1 @@
+"""Whether prompts are computed apart from their answers: ``python -m benchmarks.split``."""
