@@ -40,27 +40,28 @@ def main() -> None:
     named = given.workloads.split(",")
     chosen = [kind for kind in kinds(None) if kind.name in named]
     if balancers := _numbers(given.balancers):
-        rows = [
-            row
-            for kind in chosen
-            for row in simulated.rows(kind, balancers, given.requests, given.seeds)
-        ]
-        print("\n".join(table(simulated.HEADS, rows)), flush=True)
+        _print(table(simulated.HEADS, []))
+        for kind in chosen:
+            for row in simulated.rows(kind, balancers, given.requests, given.seeds):
+                _print([_line(row)])
     if balancers := _numbers(given.live):
-        print(f"\n{form()}, {version()}\n", flush=True)
-        print("\n".join(table(_LIVE_HEADS, [])), flush=True)
+        _print(["", f"{form()}, {version()}", "", *table(_LIVE_HEADS, [])])
         for kind in chosen:
             for row in _live(kind, balancers, given.live_seconds, given.live_seeds):
-                print(f"| {' | '.join(row)} |", flush=True)
+                _print([_line(row)])
     if balancers := _numbers(given.ages):
-        print(
-            f"\n{form()}, {version()}, {ages.ENDPOINTS} endpoints; a request's share at "
-            f"{ages.BUSY_PER_S:,} a second\n",
-            flush=True,
-        )
-        print("\n".join(table(ages.HEADS, [])), flush=True)
+        share = f"{ages.ENDPOINTS} endpoints; a request's share at {ages.BUSY_PER_S:,} a second"
+        _print(["", f"{form()}, {version()}, {share}", "", *table(ages.HEADS, [])])
         for count in balancers:
-            print(f"| {' | '.join(ages.measured(count, given.seconds))} |", flush=True)
+            _print([_line(ages.measured(count, given.seconds))])
+
+
+def _print(lines: Sequence[str]) -> None:
+    print("\n".join(lines), flush=True)
+
+
+def _line(row: Sequence[str]) -> str:
+    return f"| {' | '.join(row)} |"
 
 
 def _arguments() -> argparse.Namespace:

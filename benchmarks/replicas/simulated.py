@@ -1,5 +1,6 @@
 """One workload over so many balancers in the simulator, each request sent to any of them."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from benchmarks.replicas.spread import spread
@@ -25,17 +26,15 @@ HEADS: Final = [
 Figures = tuple[float, float, float, float]  # hit rate, TTFT and its p99 in ms, spread
 
 
-def rows(kind: Kind, balancers: list[int], requests: int, seeds: int) -> list[list[str]]:
-    """How many balancers, what they know of each other, and what came of it."""
-    found: list[list[str]] = []
+def rows(kind: Kind, balancers: list[int], requests: int, seeds: int) -> Iterator[list[str]]:
+    """How many balancers, what they know of each other, and what came of it, as it is known."""
     one: Figures | None = None
     for count in balancers:
         for shared in (True, False) if count > 1 else (False,):
             figures = _simulated(kind, count, requests, seeds, shared=shared)
             one = one or figures
             alone = "" if shared or count == 1 else ", alone"
-            found.append(row(f"{kind.name}, {count}{alone}", figures, one))
-    return found
+            yield row(f"{kind.name}, {count}{alone}", figures, one)
 
 
 def row(name: str, figures: Figures, one: Figures) -> list[str]:
