@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.tenants.asked import BODY
 
-_PATIENCE_S: Final = 120.0
+_PATIENCE_S: Final = 300.0
 _OPENING: Final = 50  # connections at a time
 BROKEN: Final = "no answer"
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
