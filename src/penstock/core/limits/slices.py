@@ -30,6 +30,7 @@ class Holding:
     until: float = 0.0  # afterwards it is the owner's again
     slice: float = 0.0  # as it was lent
     back: float = 0.0  # to be given back
+    untold: float = 0.0  # was given back while its owner could not be told
     used_at: float = 0.0
     running: int = 0  # requests that took of it and are not settled
     asked: bool = False  # the owner is, or will be
@@ -162,7 +163,7 @@ class Slices:
                 holding.subject,
                 need,
                 least,
-                holding.back,
+                holding.back + holding.untold,
                 owed + by_share,
                 holding.ahead,
             )
@@ -172,17 +173,26 @@ class Slices:
             if rule.counts == CONCURRENT:
                 holding.places -= holding.back
             holding.back = 0.0
+            holding.untold = 0.0
             holding.ahead = False
         self._to_ask = []
         return asked
 
     def not_told(self, asked: Asked) -> None:
         """The owner cannot be asked: it is to be told later what was given out by share, but for
-        what was given back by now."""
+        what was given back by now, and what it gets back of its own, and is owed of a budget."""
         holding = self._holdings.get((asked.limit, asked.subject))
-        if holding is not None:
-            holding.by_share += max(asked.by_share - asked.back, 0.0)
-        asked.owed -= asked.by_share
+        by_share = asked.by_share
+        asked.owed -= by_share
+        if holding is None:
+            return
+        holding.by_share += max(by_share - asked.back, 0.0)
+        own = max(asked.back - by_share, 0.0)
+        holding.untold += own
+        asked.back -= own
+        if holding.rule.budget:
+            holding.held -= asked.owed
+            asked.owed = 0.0
 
     def is_asking(self) -> bool:
         """Whether ``asks`` has anything."""
@@ -243,7 +253,8 @@ class Slices:
         for key, holding in self._holdings.items():
             if holding.until <= now and holding.held > 0.0:
                 self._lay_down(holding, now)
-            if holding.back > 0.0 or holding.held < 0.0 or holding.by_share > 0.0:
+            to_tell = holding.back + holding.untold + holding.by_share
+            if to_tell > 0.0 or holding.held < 0.0:
                 self._ask(holding, 0.0, now)
             elif (
                 not holding.asked
