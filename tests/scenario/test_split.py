@@ -68,7 +68,7 @@ async def halves(directory: Path, speedup: float = 50.0, **split: Any) -> AsyncI
     ]
     for engine in engines:
         await engine.start()
-    if meets:
+    if meets or split.get("connector") == "mooncake":
         split["bootstrap_ports"] = {engine.name: engine.port for engine in engines[:2]}
     pool = {
         "kind": "llm",
@@ -105,6 +105,24 @@ async def test_a_long_prompt_is_computed_by_one_and_answered_by_another(tmp_path
     for line in lines_of(tmp_path / "requests.jsonl", 2):
         assert line["endpoint"] in ("d1", "d2")
         assert line["prefill"] in ("p1", "p2")
+
+
+async def test_mooncakes_halves_share_a_prompt_and_what_nobody_pulls_is_freed(
+    tmp_path: Path,
+) -> None:
+    async with halves(tmp_path, connector="mooncake") as site:
+        status, whole = await site.chat(_LONG)
+        assert status == 200, whole
+        p1, p2, d1, d2 = site.computed()
+        assert sorted((p1 > 4000, p2 > 4000)) == [False, True]
+        assert max(d1, d2) < 64  # the last block
+        assert site.pulled() == 1
+        await site.computing[0].apply(FaultCommand(kind="die"))
+        for number in range(3):
+            status, answer = await site.chat(f"{number} {_LONG}")
+            assert status == 200, answer
+        assert site.pulled() == 4
+        assert sum([engine.transfers.rooms() for engine in site.computing]) == 0
 
 
 @pytest.mark.large

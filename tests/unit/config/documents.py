@@ -425,6 +425,10 @@ pools:
       connector: sglang
       bootstrap_port: 9000
       bootstrap_ports: {"10.0.6.1:8000": 9001}
+  transferring:
+    kind: llm
+    endpoints: [http://10.0.7.1:8000, http://10.0.7.2:8000]
+    split: {prefill: "10.0.7.1:8000", connector: mooncake, engine_ids: {"10.0.7.1:8000": first}}
   relayed:
     endpoints: tcp://10.0.2.1:993
     timeouts: {tunnel_idle: 2h}

@@ -51,6 +51,10 @@ def test_it_becomes_two_pools_of_which_one_takes_requests(tmp_path: Path) -> Non
             "decided by the policy 'marginal-cost' of both halves, and one has 'least-request'",
         ),
         (text("prefill: p, bootstrap_port: 9"), "has no effect: `connector: nixl`"),
+        (text("prefill: p, engine_ids: {p: a}"), "has no effect: `connector: nixl`"),
+        (text("prefill: p, connector: mooncake, lease: 9s"), "`connector: mooncake`"),
+        (text("prefill: p, connector: mooncake, engine_ids: {d: a}"), "'d' computes no prompts"),
+        (text("prefill: p, connector: mooncake, threshold: auto"), "`connector: mooncake`"),
         (text("prefill: p, connector: sglang, threshold: 9"), "`connector: sglang`"),
         (
             text("prefill: p, connector: sglang, bootstrap_ports: {d: 9}"),
@@ -82,6 +86,7 @@ def test_the_examples_are_right(name: str) -> None:
         ("prefill: p, threshold: auto", BY_COST),
         ("prefill: p, threshold: 0", 0),
         ("prefill: p, policy: least-request", 1024),
+        ("prefill: p, connector: mooncake", 1024),
     ],
 )
 def test_who_decides_what_is_split(tmp_path: Path, split: str, threshold: int) -> None:

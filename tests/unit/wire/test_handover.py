@@ -5,6 +5,7 @@ import json
 import pytest
 
 from penstock.wire.handover.connector import with_fields
+from penstock.wire.handover.mooncake import Mooncake
 from penstock.wire.handover.nixl import Nixl
 from penstock.wire.handover.sglang import Sglang
 
@@ -58,7 +59,7 @@ def test_an_answer_may_hand_over_nothing(answer: bytes) -> None:
 
 def test_halves_that_meet_are_told_where() -> None:
     body = json.dumps(_ASKED).encode()
-    meeting = Sglang().meeting("10.0.0.1", 8998, (1 << 63) - 1)
+    meeting = Sglang().meeting("10.0.0.1", 8998, (1 << 63) - 1, "p")
     where = {
         "bootstrap_host": "10.0.0.1",
         "bootstrap_port": 8998,
@@ -71,6 +72,37 @@ def test_halves_that_meet_are_told_where() -> None:
         **where,
         "stream": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("10.0.0.1", "10.0.0.1"), ("2001:db8::1", "[2001:db8::1]")]
+)
+def test_mooncakes_halves_are_told_of_one_transfer(host: str, address: str) -> None:
+    body = json.dumps({**_ASKED, "max_completion_tokens": 500}).encode()
+    meeting = Mooncake().meeting(host, 8998, 255, "engine-p")
+    transfer = "xfer-00000000000000ff"
+    answering = json.loads(Mooncake().decode_body(body, meeting))
+    assert answering == {
+        **_ASKED,
+        "max_completion_tokens": 500,
+        "kv_transfer_params": {
+            "do_remote_decode": False,
+            "do_remote_prefill": True,
+            "remote_bootstrap_addr": f"http://{address}:8998",
+            "remote_engine_id": "engine-p",
+            "transfer_id": transfer,
+        },
+    }
+    computing = json.loads(Mooncake().prefill_body(body, meeting))
+    assert computing["kv_transfer_params"] == {
+        "do_remote_decode": True,
+        "do_remote_prefill": False,
+        "transfer_id": transfer,
+    }
+    of_one_token = [computing[key] for key in ("stream", "max_tokens", "max_completion_tokens")]
+    assert of_one_token == [False, 1, 1]
+    assert "stream_options" not in computing
+    assert "min_tokens" not in computing
 
 
 def test_what_is_not_changed_stays_as_it_is_written() -> None:

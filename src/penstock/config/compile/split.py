@@ -14,6 +14,11 @@ from penstock.core import snapshot
 from penstock.core.snapshot.split import BY_COST
 
 _SUFFIX = "-prefill"
+_WITHOUT_EFFECT: Final = {
+    "nixl": ("bootstrap_port", "bootstrap_ports", "engine_ids"),
+    "sglang": ("threshold", "lease", "engine_ids"),
+    "mooncake": ("lease",),
+}
 # What finds, starts or binds to endpoints by rules that know no halves, or asks two at once.
 _OF_WHOLE_POOLS: Final = ("discover", "scale", "sticky", "hedge", "resume")
 
@@ -72,6 +77,7 @@ def halves_of(
             lease_s=split.lease,
             bootstrap_port=split.bootstrap_port,
             bootstrap_ports=dict(split.bootstrap_ports),
+            engine_ids=dict(split.engine_ids),
         ),
     )
     return (answering, computing)
@@ -83,6 +89,10 @@ def _threshold(
     """In tokens, or that the policies decide."""
     if split.threshold != "auto":
         return split.threshold
+    if split.connector == "mooncake":  # asked at once, halves do not tell what transfers take
+        if "threshold" in split.model_fields_set:
+            findings.wrong((*at, "threshold"), "`auto` does not go with `connector: mooncake`")
+        return USUAL_THRESHOLD
     names = (policy.name, (split.policy or policy).name)
     if all([name == DECIDES for name in names]):
         return BY_COST
@@ -97,17 +107,20 @@ def _threshold(
 
 
 def _check_connector(split: Split, at: Location, findings: Findings) -> None:
-    """Engines that meet do nothing alone, and the others meet nowhere."""
-    meets = split.connector == "sglang"
-    for key in ("threshold", "lease") if meets else ("bootstrap_port", "bootstrap_ports"):
+    """SGLang's halves do nothing alone, and those of NIXL meet nowhere."""
+    for key in _WITHOUT_EFFECT[split.connector]:
         if key in split.model_fields_set:
             findings.wrong((*at, key), f"has no effect: `connector: {split.connector}`")
-    for name in split.bootstrap_ports:
-        if name not in split.prefill:
-            findings.wrong(
-                (*at, "bootstrap_ports", name),
-                f"{name!r} computes no prompts{did_you_mean(name, split.prefill)}",
-            )
+    for key, names in (
+        ("bootstrap_ports", split.bootstrap_ports),
+        ("engine_ids", split.engine_ids),
+    ):
+        for name in names:
+            if name not in split.prefill:
+                findings.wrong(
+                    (*at, key, name),
+                    f"{name!r} computes no prompts{did_you_mean(name, split.prefill)}",
+                )
 
 
 def routable(pools: Mapping[str, snapshot.Pool]) -> dict[str, snapshot.Pool]:

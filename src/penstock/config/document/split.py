@@ -21,17 +21,24 @@ class Split(Section):
     decode: OneOrMany[str] = setting(
         (), "Names of those that answer. Default: all others of the pool."
     )
-    connector: Literal["nixl", "sglang"] = setting(
+    connector: Literal["nixl", "sglang", "mooncake"] = setting(
         _SPLIT.connector,
-        "How engines hand over KV caches. `nixl`: vLLM's NixlConnector; `sglang`: SGLang's "
-        "disaggregation, in which both halves are asked at once.",
+        "How engines hand over KV caches. `nixl`: vLLM's NixlConnector; `mooncake`: its "
+        "MooncakeConnector; `sglang`: SGLang's disaggregation. In the latter two both halves are "
+        "asked at once.",
     )
     bootstrap_port: Port = setting(
         _SPLIT.bootstrap_port,
-        "Of SGLang: the computing endpoints' `--disaggregation-bootstrap-port`.",
+        "Of SGLang: the computing endpoints' `--disaggregation-bootstrap-port`; of Mooncake their "
+        "`VLLM_MOONCAKE_BOOTSTRAP_PORT`.",
     )
     bootstrap_ports: dict[str, Port] = setting(
         {}, "Those of some of them, by the endpoints' names."
+    )
+    engine_ids: dict[str, str] = setting(
+        {},
+        "Of Mooncake: `engine_id` of computing endpoints' `--kv-transfer-config`, by the "
+        "endpoints' names. Default: the name itself.",
     )
     threshold: Annotated[int, Field(ge=0)] | Literal["auto"] = setting(
         "auto",

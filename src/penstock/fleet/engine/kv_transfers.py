@@ -2,7 +2,8 @@
 
 With vLLM's NixlConnector the engine that computed a prompt keeps its blocks for another one, which
 pulls them in its own time; what nobody pulls is freed when its lease ends. Of SGLang's both are
-asked at once, and meet in a room of the computing one, where the other waits for it.
+asked at once, and meet in a room of the computing one, where the other waits for it; so are those
+of Mooncake, where the computing one does not wait (its bootstrap server is the engine itself).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from itertools import count
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -81,6 +83,17 @@ class KvTransfers:
         finally:
             self._rooms.pop(str(room), None)
 
+    def keep(self, transfer: str, generation: Generation) -> None:
+        """The prompt is computed, for whoever comes for that transfer within the lease (Mooncake).
+        Raises RequestRefusedError where somebody did already."""
+        whole = generation.prompt_tokens // self._spec.block_tokens
+        waited = self._room(transfer)
+        if waited.done():
+            raise RequestRefusedError(f"{transfer} is known already", 500, "InternalServerError")
+        waited.set_result(list(generation.blocks[:whole]))
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._spec.kv_lease_s, self._rooms.pop, transfer, None)
+
     def leave(self, room: int) -> None:
         """Its request is given up: who waits there waits in vain."""
         waited = self._rooms.pop(str(room), None)
@@ -94,6 +107,8 @@ class KvTransfers:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Another engine pulls: it gets them once."""
         room = request.query.get("room", "")
+        if request.query.get("engine", self._spec.name) != self._spec.name:
+            return web.json_response({"error": "another engine is known here"}, status=404)
         if room:
             try:
                 async with asyncio.timeout(_PATIENCE_S):
@@ -111,7 +126,12 @@ class KvTransfers:
 
     async def pull(self, told: dict[str, Any]) -> list[int]:
         """The blocks that another engine keeps. Raises RequestRefusedError where they are gone, as
-        vLLM does with `kv_load_failure_policy: fail`."""
+        vLLM does with `kv_load_failure_policy: fail`. Of Mooncake's they may still be computed."""
+        if "transfer_id" in told:
+            address = urlsplit(str(told.get("remote_bootstrap_addr")))
+            engine = str(told.get("remote_engine_id"))
+            which = {"room": str(told["transfer_id"]), "engine": engine}
+            return await self._pull(address.hostname, address.port, which)
         name = {"name": str(told.get("remote_request_id"))}
         return await self._pull(told.get("remote_host"), told.get("remote_port"), name)
 

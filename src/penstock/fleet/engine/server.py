@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence as Seq
 from functools import partial
 from itertools import count
+from typing import Any
 
 import msgspec
 import xxhash
@@ -177,7 +178,7 @@ class EngineServer(EmulatedServer):
                 if transfer.get("do_remote_prefill"):
                     self._engine.adopt(await self.transfers.pull(transfer))
                 if transfer.get("do_remote_decode"):
-                    return await self._hand_out(request, generation, writer)
+                    return await self._hand_out(request, transfer, generation, writer)
                 if asked.stream:
                     return await self._stream(request, generation, writer)
                 return await self._whole(request, generation, writer)
@@ -271,10 +272,17 @@ class EngineServer(EmulatedServer):
         return whole
 
     async def _hand_out(
-        self, request: web.Request, generation: Generation, writer: Writer
+        self,
+        request: web.Request,
+        transfer: dict[str, Any],
+        generation: Generation,
+        writer: Writer,
     ) -> web.StreamResponse:
         """Answer, and tell from where another engine may pull the prompt's cache."""
         whole = await self._whole(request, generation, writer)
+        if "transfer_id" in transfer:  # Mooncake's: the other engine knows where
+            self.transfers.keep(str(transfer["transfer_id"]), generation)
+            return whole
         assert isinstance(whole, web.Response)
         assert isinstance(whole.body, bytes)
         told = msgspec.json.decode(whole.body)

@@ -14,19 +14,21 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 class Connector:
     """It has no state.
 
-    ``at_once``: both halves are asked at the same time, and meet; engines so connected do nothing
-    alone. Else the other is asked when the first has answered, and can do without it.
+    ``at_once``: both halves are asked at the same time, and meet; else the other is asked when the
+    first has answered. ``alone``: the answering half can do without the other.
     """
 
     name: ClassVar[str] = ""
     at_once: ClassVar[bool] = False
+    alone: ClassVar[bool] = True
 
     def prefill_body(self, body: bytes, meeting: bytes) -> bytes:
         """What the computing half is asked for a request with that body; b"" where it cannot be."""
         raise NotImplementedError
 
-    def meeting(self, host: str, port: int, room: int) -> bytes:
-        """Of engines that meet: where, as JSON. ``room``: a number that nobody else has."""
+    def meeting(self, host: str, port: int, room: int, engine: str) -> bytes:
+        """Of engines that meet: where, as JSON. ``room``: a number that nobody else has;
+        ``engine``: by which the other knows the computing one."""
         return b""
 
     def handed_over(self, answer: bytes) -> bytes:

@@ -15,13 +15,14 @@ from penstock.wire.handover.connector import Connector, with_fields
 class Sglang(Connector):
     name: ClassVar[str] = "sglang"
     at_once: ClassVar[bool] = True
+    alone: ClassVar[bool] = False
 
     def prefill_body(self, body: bytes, meeting: bytes) -> bytes:
         fields = _fields(meeting)
         fields["stream"] = b"false"  # nobody reads it
         return with_fields(body, fields, ("stream_options",))
 
-    def meeting(self, host: str, port: int, room: int) -> bytes:
+    def meeting(self, host: str, port: int, room: int, engine: str) -> bytes:
         told = {"bootstrap_host": host, "bootstrap_port": port, "bootstrap_room": room}
         return msgspec.json.encode(told)
 

@@ -5,8 +5,9 @@ goes to the answering endpoint with what the other told. Where that one cannot b
 gets the same, as long as the computing engine keeps it (its lease). Where no engine can compute it
 apart, it runs whole where it is answered. Source: vLLM, docs/design/nixl_kv_cache_lease.md.
 
-Engines that meet (SGLang) are asked at once, as soon as one that computes was reached; where a half
-fails before the answer began, both are made anew, in another room.
+Engines that meet (SGLang, Mooncake) are asked at once, as soon as one that computes was reached;
+where a half fails before the answer began, both are made anew, in another room, and in the end it
+runs whole where the engines can do so.
 """
 
 from typing import Final
@@ -31,13 +32,18 @@ from penstock.dataplane.route.plan import PoolPlan
 from penstock.wire.chunked import ChunkedReader, as_one_chunk
 from penstock.wire.forwarding import ForwardedHead
 from penstock.wire.handover.connector import Connector
+from penstock.wire.handover.mooncake import Mooncake
 from penstock.wire.handover.nixl import Nixl
 from penstock.wire.handover.sglang import Sglang
 from penstock.wire.http1 import RequestHead
 
 # A request that arrives as its lease ends would be answered from blocks that are gone.
 _MARGIN_S: Final = 5.0
-CONNECTORS: Final[dict[str, Connector]] = {Nixl.name: Nixl(), Sglang.name: Sglang()}
+CONNECTORS: Final[dict[str, Connector]] = {
+    Nixl.name: Nixl(),
+    Sglang.name: Sglang(),
+    Mooncake.name: Mooncake(),
+}
 
 _UNDECIDED: Final = 0
 _COMPUTING: Final = 1
@@ -138,7 +144,7 @@ class SplitPrompt(PrefillOwner):
         prompt = self._inspection.prompt
         if prompt is None or not prompt.may_be_split():
             return False
-        if self._connector.at_once:
+        if not self._connector.alone:
             return True
         ticket = attempt.ticket
         request = ticket.request
@@ -192,7 +198,8 @@ class SplitPrompt(PrefillOwner):
             host = str(addresses[0].sockaddr[0]) if addresses else ""
             port = spec.bootstrap_ports.get(endpoint.name, spec.bootstrap_port)
             room = self._context.env.rng.getrandbits(_ROOM_BITS)
-            meeting = self._connector.meeting(host, port, room)
+            engine = spec.engine_ids.get(endpoint.name, endpoint.name)
+            meeting = self._connector.meeting(host, port, room, engine)
             self._handed_over = meeting
         return self._connector.prefill_body(self._json, meeting)
 
@@ -225,7 +232,7 @@ class SplitPrompt(PrefillOwner):
         self.why = why
         if self._state == _MEETING:
             self._lose()
-        elif self._connector.at_once:
+        elif not self._connector.alone:
             self._fail()
         else:
             self._state = _WHOLE
@@ -233,6 +240,10 @@ class SplitPrompt(PrefillOwner):
 
     def _lose(self) -> None:
         if self._meetings < _MOST_MEETINGS:
+            self._make_anew()
+        elif self._connector.alone:
+            self._state = _WHOLE
+            self._handed_over = b""
             self._make_anew()
         else:
             self._fail()
@@ -282,7 +293,7 @@ class SplitPrompt(PrefillOwner):
 
     def tell(self, outcome: Outcome) -> None:
         """For the log: the endpoint that did; none where it ran whole."""
-        if self._state in (_COMPUTED, _MEETING):
+        if self._state == _COMPUTED or self._state == _MEETING:
             outcome.prefill = self._asked
         outcome.why = outcome.why or self.why
 
