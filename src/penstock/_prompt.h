@@ -5,7 +5,7 @@
 #include "_json.h"
 #include "_xxh3.h"
 
-enum { BLOCK_BYTES = 4096, RESERVED = 2 };
+enum { SHORT_BYTES = 240, BLOCK_BYTES = 4096, RESERVED = 2 };
 static const unsigned char separator[] = {0x1E};
 
 /* A prompt's pieces, in its body. */
@@ -82,11 +82,17 @@ static PyObject *prompt_blocks(Prompt *self, PyObject *const *args, Py_ssize_t c
         return NULL;
     }
     PyObject *blocks = PyList_New(wanted);
+    Py_ssize_t whole = size_of(self);
     Py_ssize_t at = self->first, begins = 0, start = 0; /* the piece, its beginning, the block's */
     unsigned char copied[BLOCK_BYTES];
     for (Py_ssize_t i = 0; blocks != NULL && i < wanted; i++) {
         Py_ssize_t end = PyLong_AsSsize_t(PyList_GET_ITEM(ends, i));
         Py_ssize_t size = end - start;
+        if (size <= SHORT_BYTES || size > BLOCK_BYTES || end > whole) {
+            PyErr_SetString(PyExc_ValueError, "blocks end within the prompt, 241 to 4096 bytes apart");
+            Py_CLEAR(blocks);
+            break;
+        }
         while (start > begins + self->pieces[at].size) {
             begins += self->pieces[at].size + 1;
             at++;

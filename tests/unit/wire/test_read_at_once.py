@@ -208,3 +208,10 @@ def test_a_chat_with_more_objects_than_are_read_is_left() -> None:
     body = b'{"messages":[],"x":"%b"}'
     assert at_once(body % (b"{" * MAX_OBJECTS + b" " * MAX_OBJECTS)) is None
     assert at_once(body % (b"{" * (MAX_OBJECTS - 1) + b" " * MAX_OBJECTS)) is not None
+
+
+@pytest.mark.parametrize("ends", [[100], [256, 5000], [256, 10_000], [-1], [1 << 60]])
+def test_blocks_end_within_the_prompt(ends: list[int]) -> None:
+    read = _prompts.chat(json.dumps({"messages": [{"content": "x" * 8000}]}).encode(), MAX_OBJECTS)
+    with pytest.raises(ValueError, match="within the prompt"):
+        read[-1].blocks(ends, len(ends), 0)
