@@ -152,8 +152,15 @@ class Limits(Flushable):
         for limit, subject, each in lent:
             self.slices.lent(limit, subject, each, now)
             if each.amount > 0.0:
+                self._use_share(limit, subject, each.amount, now)
                 self._give_way(limit, subject, now)
         self._go_on(now)
+
+    def _use_share(self, limit: str, subject: str, amount: float, now: float) -> None:
+        """What the owner lends of a rate is of this worker's own share first: of a rate that was
+        lent whole, there is nothing left to give out while the owner says no more."""
+        if limit not in self._budgets and self.slices.places(limit, subject) is None:
+            self._share.lend(Asked(limit, subject, amount, 0.0, 0.0, 0.0, ahead=False), 0, now, now)
 
     def _give_way(self, limit: str, subject: str, now: float) -> None:
         """Of places that came too late, as another worker gave them out by its share, this one

@@ -165,3 +165,18 @@ def test_what_was_given_out_of_a_rate_by_share_is_taken_of_it_once_the_owner_ans
         stage.pass_time(12.0)
         assert owner.owner.rates_taken(stage.system.now)["it"][""] > 1.99
         Two(stage, stage, (owner, owner)).end(stage)
+
+
+def test_what_the_owner_lent_of_a_rate_is_not_given_out_again_by_share() -> None:
+    """A thousand at once found it: the owner lent the rate whole, and then had no processor."""
+    with Stage(keyed(limit("it", "requests", 10.0, "day")), workers=1) as stage:
+        supervisor = Supervisor(stage)
+        for _ in range(10):
+            chat(stage)
+        assert stage.in_flight() == 10
+        supervisor.prompt = False
+        for _ in range(10):
+            chat(stage)
+        stage.pass_time(1.0)
+        assert stage.in_flight() == 10
+        Two(stage, stage, (supervisor, supervisor)).end(stage)
