@@ -32,11 +32,9 @@ from penstock.fleet.engine.dialect.base import EmulatedDialect
 from penstock.fleet.engine.driver import Driver
 from penstock.fleet.engine.event_socket import serve_realtime, serve_responses
 from penstock.fleet.engine.generation import (
-    CumulativeAnswer,
     Generation,
     Listener,
     Sink,
-    StreamedAnswer,
     WholeAnswer,
 )
 from penstock.fleet.engine.intake import Intake, RequestRefusedError
@@ -45,6 +43,7 @@ from penstock.fleet.engine.kv_transfers import PULL_PATH, KvTransfers
 from penstock.fleet.engine.observations import Observations
 from penstock.fleet.engine.protocol import ChatRequest, EmbeddingRequest
 from penstock.fleet.engine.spec import EngineSpec
+from penstock.fleet.engine.streaming import streamed
 from penstock.fleet.engine.text import TOKEN_BYTES, padded, render_tokens, token_ids
 from penstock.fleet.faults import FaultCommand
 from penstock.sim.engine_timing import PROFILES
@@ -390,13 +389,6 @@ class EngineServer(EmulatedServer):
     def _publish(self) -> None:
         if self._publisher is not None:
             self._publisher.publish(self._engine.take_cache_events())
-
-
-def streamed(writer: Writer, chunked: bool) -> StreamedAnswer:
-    """What writes the answer's events as its tokens come."""
-    if writer.cumulative:
-        return CumulativeAnswer(writer.event_of, chunked)
-    return StreamedAnswer(writer.opening(), writer.frame(), chunked, writer.first_number)
 
 
 def _embedding(text: bytes) -> list[float]:
