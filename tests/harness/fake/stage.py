@@ -15,7 +15,7 @@ from penstock.dataplane.client.http1 import ClientConnection
 from penstock.dataplane.context import Context
 from penstock.dataplane.endpoint.connection import EndpointConnection
 from penstock.dataplane.endpoint.http1 import Http1Connection
-from penstock.dataplane.io.loop import NEXT_S, SWEEP_S
+from penstock.dataplane.io.loop import SWEEP_S
 from penstock.dataplane.pool.live_endpoint import LiveEndpoint
 from penstock.dataplane.pool.live_pool import LivePool
 from penstock.dataplane.worker.live_snapshot import LiveSnapshot
@@ -121,19 +121,11 @@ class Stage:
     def settle(self) -> int:
         """All events that there are, and those that they cause; returns how many batches."""
         turns = 0
-        while self.system.made_poller.ready() or self._rings_next():
+        while self.system.made_poller.ready() or self.loop._next:
             self.turn()
             turns += 1
             assert turns < _MOST_TURNS, f"the loop spins on {self.system.made_poller.ready()}"
         return turns
-
-    def _rings_next(self) -> bool:
-        """Whether something was put off to the next batch; it comes to that."""
-        alarms = self.loop._alarms
-        if not alarms or alarms[0][0] > self.system.now + NEXT_S:
-            return False
-        self.system.now = max(self.system.now, alarms[0][0])
-        return True
 
     def pass_time(self, seconds: float, step_s: float = SWEEP_S) -> None:
         """Time passes, with a sweep at each step."""

@@ -26,7 +26,6 @@ EXHAUSTED: Final = frozenset(
 )
 
 SWEEP_S: Final = 0.25  # how late a deadline may be noticed
-NEXT_S: Final = 1e-6  # after now: no two batches are as near to each other
 _BATCH: Final = 256  # events taken from the kernel at once
 
 
@@ -121,6 +120,7 @@ class Loop:
         # Earliest first; one that was set anew, or taken back, stands there until its time.
         self._alarms: list[tuple[float, int, Alarm]] = []
         self._alarms_set: int = 0
+        self._next: list[Alarm] = []  # to be rung in the next batch
 
     def set_alarm(self, alarm: Alarm, at: float) -> None:
         """Have it ring at that time, and no more when it was due before; at 0.0 never."""
@@ -130,8 +130,8 @@ class Loop:
             heappush(self._alarms, (at, self._alarms_set, alarm))
 
     def ring_next(self, alarm: Alarm) -> None:
-        """Have it ring in the next batch, behind what is ready by then."""
-        self.set_alarm(alarm, self.env.now + NEXT_S)
+        """Have it ring in the next batch, behind what is ready by then; it is not taken back."""
+        self._next.append(alarm)
 
     def add(self, item: Pollable, events: int) -> None:
         """Begin to watch."""
@@ -167,6 +167,7 @@ class Loop:
         poll = self._poller.poll
         by_fd = self.by_fd
         env = self.env
+        nothing: list[Alarm] = []
         next_sweep = self._next_sweep or clock() + SWEEP_S
         self._next_sweep = next_sweep
         self._running = True
@@ -174,6 +175,11 @@ class Loop:
             wake = next_sweep
             if self._alarms:
                 wake = min(wake, self._alarms[0][0])
+            further = nothing
+            if self._next:
+                further = self._next
+                self._next = []
+                wake = env.now
             ready: list[tuple[int, int]] = poll(max(0.0, wake - env.now), _BATCH)
             now = clock()
             env.now = now
@@ -194,6 +200,9 @@ class Loop:
                         self._crashed(item)
             if self._alarms and self._alarms[0][0] <= now:
                 self._ring(now)
+            if further:
+                for alarm in further:
+                    self._ring_one(alarm, now)
             if self._unflushed:
                 self._flush()
             if now >= next_sweep:
@@ -208,10 +217,13 @@ class Loop:
             at, _, alarm = heappop(alarms)
             if alarm.due_at == at:
                 alarm.due_at = 0.0
-                try:
-                    alarm.ring(now)
-                except Exception:  # noqa: BLE001
-                    self._alarm_crashed(alarm)
+                self._ring_one(alarm, now)
+
+    def _ring_one(self, alarm: Alarm, now: float) -> None:
+        try:
+            alarm.ring(now)
+        except Exception:  # noqa: BLE001
+            self._alarm_crashed(alarm)
 
     def _flush(self) -> None:
         while self._unflushed:
