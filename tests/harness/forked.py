@@ -17,7 +17,12 @@ from penstock.cli.main import main
 
 forking = multiprocessing.get_context("forkserver")
 forking.set_forkserver_preload(
-    ["penstock.cli.serve", "penstock.control.supervisor", "penstock.dataplane.worker.run"]
+    [
+        "penstock.cli.serve",
+        "penstock.config.compile.snapshot",  # a child of each supervisor reads by it
+        "penstock.control.supervisor",
+        "penstock.dataplane.worker.run",
+    ]
 )
 
 
