@@ -64,7 +64,7 @@ help:
 demo: $(VENV)/installed $(VENV)/inputs
 	@if $(COMPILED_IS_CURRENT); then exec $(BIN)/penstock demo; fi; \
 	if command -v cc || command -v gcc || command -v clang; then \
-	  echo "running interpreted; compiling in the background, for the next time (about two minutes)" >&2; \
+	  echo "running interpreted; compiling in the background, for the next time (about four minutes)" >&2; \
 	  $(COMPILE_LATER) < /dev/null > $(VENV)/compiling-for-demo.log 2>&1 & \
 	fi > /dev/null; \
 	PENSTOCK_PURE=1 exec $(BIN)/penstock demo
@@ -258,7 +258,7 @@ $(VENV)/compiled: $(VENV)/installed $(VENV)/inputs $(INPUTS)
 
 .PHONY: compile
 compile: $(VENV)/installed
-	@echo "compiling (about two minutes on two cores)"
+	@echo "compiling (about four minutes on two cores)"
 	@touch $(VENV)/compiled.now
 	@find src -name '*.so' -delete
 	@MYPYPATH=src MYPY_CACHE_DIR=build/mypy $(BIN)/python setup.py --quiet build_ext --inplace > $(VENV)/compiling.log 2>&1 || { cat $(VENV)/compiling.log; exit 1; }
@@ -303,7 +303,7 @@ build/docs/installed: pyproject.toml
 	@build/docs/bin/python -m pip --disable-pip-version-check --quiet install --requirement build/docs/requires
 	@touch $@
 
-# Of Python alone, and compiled for each interpreter at hand (about two minutes each);
+# Of Python alone, and compiled for each interpreter at hand (about four minutes each);
 # WHEEL_ARGUMENTS=--pure-only for the first alone, --twice to see that they can be built again,
 # --portable for glibc 2.17 and later of x86-64 and aarch64, by zig.
 .PHONY: wheels
