@@ -1,6 +1,6 @@
 """Server-sent events out of a stream that comes cut anywhere, each whole."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -106,3 +106,16 @@ def fields_of(data: bytes) -> dict[str, msgspec.Raw]:
         return bodies.fields.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
+
+
+def object_in(event: bytes) -> dict[str, Any] | None:
+    """What an event tells, where it is to be changed; None of [DONE], of what keeps a connection
+    alive, and of what is no object: it passes as it came."""
+    data = data_of(event)
+    if not data.startswith(b"{"):
+        return None
+    try:
+        told: Any = bodies.anything.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return told if isinstance(told, dict) else None

@@ -11,7 +11,7 @@ import msgspec
 from penstock.wire import openai_bodies as bodies
 from penstock.wire.openai import RESPONSE
 from penstock.wire.resume.answer_text import AnswerText, shown
-from penstock.wire.resume.events import data_of, fields_of, split_events
+from penstock.wire.resume.events import data_of, fields_of, object_in, split_events
 from penstock.wire.resume.splice import Splicer
 
 _NOTHING: Final = msgspec.Raw(b"")
@@ -181,14 +181,8 @@ class ResponseSplicer(Splicer):
         return b"".join([self._changed(event) for event in split_events(data)])
 
     def _changed(self, event: bytes) -> bytes:
-        data = data_of(event)
-        if not data.startswith(b"{"):
-            return event
-        try:
-            told = bodies.anything.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return event
-        if not isinstance(told, dict):
+        told = object_in(event)
+        if told is None:
             return event
         kind = told.get("type")
         if kind == "error" or kind == "response.failed":

@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock.wire import openai_bodies as bodies
 from penstock.wire import sglang_bodies
 from penstock.wire.openai import SGLANG
 from penstock.wire.resume.answer_text import AnswerText, shown
-from penstock.wire.resume.events import data_of, fields_of, split_events
+from penstock.wire.resume.events import data_of, fields_of, object_in, split_events
 from penstock.wire.resume.request import GRAMMAR, Resumption
 from penstock.wire.resume.splice import Splicer
 from penstock.wire.sglang_events import ABORT, end_in
@@ -130,14 +129,8 @@ class GenerateSplicer(Splicer):
         return b"".join([self._changed(event) for event in split_events(data)])
 
     def _changed(self, event: bytes) -> bytes:
-        data = data_of(event)
-        if not data.startswith(b"{"):
-            return event
-        try:
-            told = bodies.anything.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return event
-        if not isinstance(told, dict) or told.get("error"):
+        told = object_in(event)
+        if told is None or told.get("error"):
             return event
         text, ids = told.get("text"), told.get("output_ids")
         if isinstance(text, str):

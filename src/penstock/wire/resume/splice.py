@@ -8,10 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock.wire import openai_bodies as bodies
 from penstock.wire.openai import ANTHROPIC, CHAT
 from penstock.wire.resume.answer_text import AnswerText
-from penstock.wire.resume.events import data_of, split_events
+from penstock.wire.resume.events import object_in, split_events
 
 _LOGPROBS: Final = b'"logprobs"'
 _NAMES: Final = ("id", "created", "model", "system_fingerprint", "service_tier")
@@ -40,14 +39,8 @@ class Splicer:
         return b"".join([self._changed(event) for event in split_events(data)])
 
     def _changed(self, event: bytes) -> bytes:
-        data = data_of(event)
-        if not data.startswith(b"{"):
-            return event  # [DONE], and what keeps a connection alive
-        try:
-            told = bodies.anything.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return event
-        if not isinstance(told, dict) or told.get("error"):
+        told = object_in(event)
+        if told is None or told.get("error"):
             return event
         if self._api == ANTHROPIC:
             return self._changed_message(event, told)
