@@ -5,11 +5,11 @@ Who sent a datagram, and to which of our addresses, is a key that costs nothing 
 something to its reader alone.
 """
 
-import os
 import socket
 import struct
 from typing import Any, Final
 
+from penstock._in_c import in_c
 from penstock.dataplane.io.datagrams import CONTROL_BYTES, IP_PKTINFO, Control, tells_destinations
 from penstock.dataplane.io.system import Socket
 
@@ -102,18 +102,8 @@ def _control(family: int, asked: bytes) -> Control:
     return [(socket.IPPROTO_IP, IP_PKTINFO, asked)]
 
 
-def batch_receiver() -> Any:
-    """``receive`` of our C module; None where it was not built, or nothing compiled is wanted."""
-    if os.environ.get("PENSTOCK_PURE") == "1":
-        return None
-    try:
-        from penstock import _datagrams
-    except ImportError:
-        return None
-    return _datagrams.receive
-
-
-_RECEIVE: Final[Any] = batch_receiver()
+_datagrams: Final[Any] = in_c("_datagrams")
+_RECEIVE: Final[Any] = None if _datagrams is None else _datagrams.receive
 
 
 def reader_of(sock: Socket, most: int, buffer: bytearray) -> DatagramReader:
