@@ -136,8 +136,12 @@ class Limits(Flushable):
         """What was given out by share is its owner's to count from here on. Of rates it flows back
         here too."""
         if self.slices.places(asked.limit, asked.subject) is not None:
-            back = Asked(asked.limit, asked.subject, 0.0, 0.0, asked.by_share, 0.0, ahead=False)
-            self._share.lend(back, 0, now, now)
+            self._share_back(asked.limit, asked.subject, asked.by_share, now)
+
+    def _share_back(self, limit: str, subject: str, amount: float, now: float) -> None:
+        """So much of this worker's own share is there again."""
+        back = Asked(limit, subject, 0.0, 0.0, amount, 0.0, ahead=False)
+        self._share.lend(back, 0, now, now)
 
     def _show(self, limit: str, subject: str) -> Holding | None:
         """Have others see what this worker has, where it is places."""
@@ -216,8 +220,7 @@ class Limits(Flushable):
         free = max(min(holding.rule.most - others - holding.places, lent.amount), 0.0)
         if free == lent.amount:
             return lent
-        back = Asked(limit, subject, 0.0, 0.0, lent.amount - free, 0.0, ahead=False)
-        self._share.lend(back, 0, now, now)
+        self._share_back(limit, subject, lent.amount - free, now)
         if free > 0.0:
             return Lent(free, lent.keeps_s, 0.0)
         return Lent(0.0, 0.0, _OWNER_AWAY_S)
