@@ -3,6 +3,10 @@
 from mypy_extensions import trait
 
 from penstock.dataplane.exchange.answers import Answer
+from penstock.wire.chunked import ChunkedReader
+from penstock.wire.grpc import OK, trailers
+from penstock.wire.grpc_messages import MessageReader
+from penstock.wire.http1 import RequestHead
 
 
 @trait
@@ -44,3 +48,26 @@ class OwnCall:
 
     def gone(self, outcome: int) -> None:
         """It is over, and nobody hears what it says. ``outcome`` is of ``core.ticket``."""
+
+
+class CallMessages:
+    """Those of a call's client, out of the body of its request; ``most`` bytes each."""
+
+    def __init__(self, head: RequestHead, most: int) -> None:
+        self.reader: MessageReader = MessageReader(most)
+        self._chunks: ChunkedReader | None = ChunkedReader(False, 400) if head.chunked else None
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The whole messages that the next bytes complete, which come in the request's framing."""
+        chunks = self._chunks
+        if chunks is not None and data:
+            data = chunks.feed(data)
+        return self.reader.feed(data)
+
+
+def opening_answer() -> Answer:
+    """The head of an answer of messages that come one by one."""
+    answer = Answer(200, b"", (("Content-Type", "application/grpc"),))
+    answer.trailers = trailers(OK)  # told anew when they are known
+    answer.goes_on = True
+    return answer

@@ -7,12 +7,11 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.grpc_services.health import Health
 from penstock.dataplane.exchange.grpc_services.service import CallEnd, GrpcService, has_no
-from penstock.dataplane.exchange.own_call import CallOwner, OwnCall
+from penstock.dataplane.exchange.own_call import CallMessages, CallOwner, OwnCall
 from penstock.dataplane.route.plan import Plan
 from penstock.wire import ext_proc, grpc_health
-from penstock.wire.chunked import ChunkedReader
 from penstock.wire.grpc import INTERNAL, OK, RESOURCE_EXHAUSTED, trailers, trailers_only
-from penstock.wire.grpc_messages import MessageReader, encode_message
+from penstock.wire.grpc_messages import encode_message
 from penstock.wire.http1 import Field, RequestHead
 
 _MAX_MESSAGE_BYTES: Final = 65536
@@ -28,10 +27,9 @@ class UnaryCall(OwnCall):
         self._context: Context = context
         self._owner: CallOwner = owner
         self._plan: Plan = plan
-        self._chunks: ChunkedReader | None = ChunkedReader(False, 400) if head.chunked else None
-        self._reader: MessageReader = MessageReader(_MAX_MESSAGE_BYTES)
+        self._messages: CallMessages = CallMessages(head, _MAX_MESSAGE_BYTES)
         self._message: bytes = b""
-        self._messages: int = 0
+        self._count: int = 0  # of messages
 
     def take(self, data: bytes, complete: bool) -> None:
         end = self._end(data, complete)
@@ -44,15 +42,13 @@ class UnaryCall(OwnCall):
         """How it ends, once that is known."""
         if self._plan.service in _STREAMED:
             return has_no(self._plan.service_method)
-        chunks = self._chunks
-        if chunks is not None and data:
-            data = chunks.feed(data)
-        for message in self._reader.feed(data):
+        for message in self._messages.feed(data):
             self._message = message
-            self._messages += 1
-        if self._reader.reason:
-            return CallEnd(RESOURCE_EXHAUSTED, text=self._reader.reason)
-        if self._messages > 1 or (complete and (self._messages == 0 or self._reader.ends_within)):
+            self._count += 1
+        reader = self._messages.reader
+        if reader.reason:
+            return CallEnd(RESOURCE_EXHAUSTED, text=reader.reason)
+        if self._count > 1 or (complete and (self._count == 0 or reader.ends_within)):
             return CallEnd(INTERNAL, text="one message is needed")
         if not complete:
             return None

@@ -12,11 +12,10 @@ from penstock.dataplane.exchange import answers
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.endpoint_picking.pick import Pick, PickOwner
 from penstock.dataplane.exchange.front import Front
-from penstock.dataplane.exchange.own_call import CallOwner, OwnCall
+from penstock.dataplane.exchange.own_call import CallMessages, CallOwner, OwnCall, opening_answer
 from penstock.dataplane.route.picked import picked_plan
 from penstock.dataplane.route.plan import Plan
 from penstock.wire import ext_proc
-from penstock.wire.chunked import ChunkedReader
 from penstock.wire.ext_proc import (
     BODY_FULL_DUPLEX,
     BODY_NONE,
@@ -43,7 +42,7 @@ from penstock.wire.grpc import (
     RESOURCE_EXHAUSTED,
     trailers,
 )
-from penstock.wire.grpc_messages import MessageReader, encode_message
+from penstock.wire.grpc_messages import encode_message
 from penstock.wire.http1 import BadMessage, RequestHead
 from penstock.wire.http2.told_heads import told_request_head, told_response_head
 
@@ -73,14 +72,10 @@ class PickingCall(OwnCall, PickOwner):
         self._owner: CallOwner = owner
         self._front: Front = front
         self._plan: Plan = plan
-        self._chunks: ChunkedReader | None = ChunkedReader(False, 400) if head.chunked else None
-        self._reader: MessageReader = MessageReader(_MAX_MESSAGE_BYTES)
+        self._messages: CallMessages = CallMessages(head, _MAX_MESSAGE_BYTES)
 
     def opening(self) -> Answer | None:
-        answer = Answer(200, b"", (("Content-Type", "application/grpc"),))
-        answer.trailers = trailers(OK)  # told anew when they are known
-        answer.goes_on = True
-        return answer
+        return opening_answer()
 
     def has_line(self) -> bool:
         return False  # what is picked has one
@@ -90,15 +85,12 @@ class PickingCall(OwnCall, PickOwner):
     def take(self, data: bytes, complete: bool) -> None:
         if self.status >= 0:
             return
-        chunks = self._chunks
-        if chunks is not None and data:
-            data = chunks.feed(data)
-        for message in self._reader.feed(data):
+        for message in self._messages.feed(data):
             self._heed(message)
             if self.status >= 0:
                 return
-        if self._reader.reason:
-            self._fail(RESOURCE_EXHAUSTED, self._reader.reason)
+        if self._messages.reader.reason:
+            self._fail(RESOURCE_EXHAUSTED, self._messages.reader.reason)
         elif complete:
             self._close()
 

@@ -10,21 +10,19 @@ from penstock.dataplane.context import Context
 from penstock.dataplane.exchange.answers import Answer
 from penstock.dataplane.exchange.front import Front
 from penstock.dataplane.exchange.grpc_services.health import status_of
-from penstock.dataplane.exchange.own_call import CallOwner, OwnCall
+from penstock.dataplane.exchange.own_call import CallMessages, CallOwner, OwnCall, opening_answer
 from penstock.dataplane.io.watches import MOST_WATCHES, Watch
 from penstock.dataplane.route.plan import Plan
-from penstock.wire.chunked import ChunkedReader
 from penstock.wire.grpc import (
     CANCELLED,
     INTERNAL,
     INVALID_ARGUMENT,
-    OK,
     RESOURCE_EXHAUSTED,
     UNAVAILABLE,
     trailers,
 )
 from penstock.wire.grpc_health import decode_request, encode_response
-from penstock.wire.grpc_messages import MessageReader, encode_message
+from penstock.wire.grpc_messages import encode_message
 from penstock.wire.http1 import RequestHead
 
 METHOD: Final = "Watch"
@@ -48,31 +46,24 @@ class WatchCall(OwnCall, Watch):
         self._owner: CallOwner = owner
         self._front: Front = front
         self._plan: Plan = plan
-        self._chunks: ChunkedReader | None = ChunkedReader(False, 400) if head.chunked else None
-        self._reader: MessageReader = MessageReader(_MAX_MESSAGE_BYTES)
+        self._messages: CallMessages = CallMessages(head, _MAX_MESSAGE_BYTES)
         self._asked: str = ""
 
     def opening(self) -> Answer | None:
-        answer = Answer(200, b"", (("Content-Type", "application/grpc"),))
-        answer.trailers = trailers(OK)  # told anew when they are known
-        answer.goes_on = True
-        return answer
+        return opening_answer()
 
     def take(self, data: bytes, complete: bool) -> None:
         if self.status >= 0:
             return
-        chunks = self._chunks
-        if chunks is not None and data:
-            data = chunks.feed(data)
-        for message in self._reader.feed(data):
+        for message in self._messages.feed(data):
             if self._watches:
                 self._end(INTERNAL, "one message is needed")
             else:
                 self._begin(message)
             if self.status >= 0:
                 return
-        if self._reader.reason:
-            self._end(RESOURCE_EXHAUSTED, self._reader.reason)
+        if self._messages.reader.reason:
+            self._end(RESOURCE_EXHAUSTED, self._messages.reader.reason)
         elif complete and not self._watches:
             self._end(INTERNAL, "one message is needed")
 
