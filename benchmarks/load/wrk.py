@@ -14,6 +14,7 @@ from benchmarks.failure import LoadError
 CONNECTIONS: Final = 64
 _SCRIPT: Final = Path(__file__).with_name("post.lua")
 _CHATS: Final = Path(__file__).with_name("chat.lua")
+_REPORT: Final = Path(__file__).with_name("report.lua")  # what either says at its end
 _ERRORS: Final = ("connect", "read", "write", "status", "timeout")
 
 
@@ -59,6 +60,7 @@ def send_requests(
     said = {"BENCHMARK_CLOSE": "1" * close, "BENCHMARK_BODY": body, "BENCHMARK_KEY": key}
     environment = {**os.environ, **{name: value for name, value in said.items() if value}}
     environment["PROMPT_TOKENS"] = str(prompt_tokens)
+    environment["BENCHMARK_REPORT"] = str(_REPORT)
     with on(cores):
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     numbers: dict[str, int] = json.loads(done.stdout.splitlines()[-1])

@@ -1,7 +1,7 @@
 """An engine that answers each chat request after a while, and counts what it was asked.
 
-``python -m benchmarks.tenants.engine --port 0 --delay 0.3`` prints its counts as JSON for every
-line on its standard input, and begins anew.
+``python -m benchmarks.tenants.engine --port 0 --delay 0.3`` prints its port and counts as JSON for
+every line on its standard input, and begins anew.
 """
 
 import argparse
@@ -31,9 +31,9 @@ class Counts:
         self.running += 1
         self.most = max(self.most, self.running)
 
-    def told(self) -> str:
+    def told(self, port: int) -> str:
         """As JSON; what comes from now on is counted anew."""
-        text = json.dumps({"requests": self.requests, "most": self.most})
+        text = json.dumps({"port": port, "requests": self.requests, "most": self.most})
         self.requests = 0
         self.most = self.running
         return text
@@ -64,10 +64,10 @@ async def serve(port: int, delay_s: float) -> None:
             writer.close()
 
     server = await asyncio.start_server(connected, "127.0.0.1", port, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    port = server.sockets[0].getsockname()[1]
     loop = asyncio.get_running_loop()
     while await loop.run_in_executor(None, sys.stdin.readline):
-        print(counts.told(), flush=True)
+        print(counts.told(port), flush=True)
 
 
 def main() -> None:

@@ -1,23 +1,21 @@
 """How much passes beyond a limit when a thousand ask at once."""
 
 import asyncio
-import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
 from benchmarks.balancers import Balancer
 from benchmarks.cores import Cores, on
+from benchmarks.load.counted import CountedLoad
 from benchmarks.scenarios.scenario import make_site
 from benchmarks.tenants.asked import TOKENS, Allowed, Keys
 from benchmarks.tenants.at_once import ask_at_once
 
+_ENGINE: Final = "benchmarks.tenants.engine"
 _DELAY_S: Final = 0.5  # of the engine: so long is what a request takes not known
 _MINUTE_S: Final = 60.0
 _LIMIT: Final = 100  # requests, or as many tokens as these take
@@ -104,54 +102,15 @@ def judged(
 def measure(
     gateway: Balancer, bounds: Sequence[Bound], requests: int, cores: Cores, directory: Path
 ) -> Iterator[Overshoot]:
-    """A crowd for each bound, before a fresh gateway and a fresh engine. Raises StartError, and
-    OSError where the gateway takes no connection."""
+    """A crowd for each bound, before a fresh gateway and a fresh engine. Raises StartError,
+    LoadError where the engine ended, and OSError where the gateway takes no connection."""
     with ExitStack() as stack:
-        engine = stack.enter_context(_Engine(cores.load))
-        site = make_site([("127.0.0.1", engine.port)], directory, connections=2 * requests)
+        engine = stack.enter_context(CountedLoad(_ENGINE, cores.load, port=0, delay=str(_DELAY_S)))
+        site = make_site([("127.0.0.1", engine.ask()["port"])], directory, connections=2 * requests)
         stack.enter_context(gateway.start(site, cores.balancer))
         for bound in bounds:
-            engine.counts()  # what it was asked until now is not counted
+            engine.ask()  # what it was asked until now is not counted
             with on(cores.load):
                 asked = asyncio.run(ask_at_once(site.port, requests, bound.key))
-            counts = engine.counts()
+            counts = engine.ask()
             yield judged(gateway.name, bound, dict(asked.ends), asked.took_s, counts)
-
-
-class _Engine:
-    """``benchmarks.tenants.engine`` as a process. Ends with the ``with`` block."""
-
-    def __init__(self, cores: frozenset[int]) -> None:
-        command = ["-m", "benchmarks.tenants.engine", "--port=0", f"--delay={_DELAY_S}"]
-        with on(cores):
-            self._popen = subprocess.Popen(
-                [sys.executable, *command],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        self.port = int(self._read())
-
-    def counts(self) -> dict[str, int]:
-        """Since they were asked for last."""
-        assert self._popen.stdin is not None
-        self._popen.stdin.write("?\n")
-        self._popen.stdin.flush()
-        told: dict[str, int] = json.loads(self._read())
-        return told
-
-    def _read(self) -> str:
-        assert self._popen.stdout is not None
-        return self._popen.stdout.readline()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._popen.kill()
-        self._popen.communicate()
